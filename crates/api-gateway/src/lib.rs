@@ -1,0 +1,1 @@
+//! The public door: routes, balances and protects.

@@ -1,0 +1,1 @@
+//! One black-box suite, run against raw, Compose and Swarm alike.

@@ -1,0 +1,1 @@
+//! Orders, idempotent checkout and carts.

@@ -1,0 +1,1 @@
+//! Catalogue, cache and stock reservations.

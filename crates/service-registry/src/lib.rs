@@ -1,0 +1,1 @@
+//! Instances, leases, probes and watches: who serves what, where.

@@ -1,0 +1,1 @@
+//! Runs a Compose file on Linux kernel primitives, without Docker and without root.
