@@ -1,0 +1,1 @@
+//! Says what a machine lacks to run the lab, and installs it.

@@ -1,0 +1,1 @@
+//! Turns a plan into namespaces, links, addresses and rules.

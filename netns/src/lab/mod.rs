@@ -1,0 +1,1 @@
+//! Launches a plan and keeps it running.

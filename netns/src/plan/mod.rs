@@ -1,0 +1,1 @@
+//! Decides everything that will be built, before anything is touched.
