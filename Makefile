@@ -1,0 +1,53 @@
+# The habits of this project; `make help` lists them.
+CARGO ?= cargo
+NETNS := $(CARGO) run --quiet --release --locked -p netns-setup --
+export CARGO_TERM_COLOR ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help up down ps logs test conformance lint fmt audit tools sqlx-prepare
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+up: ## install what is missing, build, and bring the shop up in kernel namespaces; waits until it is healthy
+	@$(CARGO) build --release --locked -p netns-setup
+	@$(NETNS) doctor --install
+	@$(NETNS) up --detach
+
+down: ## stop the shop; its volumes (orders, catalogue, secrets) are kept
+	@$(NETNS) down
+
+ps: ## what runs, where, and how it is
+	@$(NETNS) ps
+
+logs: ## follow every instance's log
+	@$(NETNS) logs --follow
+
+test: ## install what the tests need and run all of them, the lab's end-to-end test included
+	@$(CARGO) build --locked -p netns-setup
+	@$(CARGO) run --quiet --locked -p netns-setup -- doctor --install
+	$(CARGO) test --workspace --locked
+
+conformance: ## check the public contract of a running shop (URL=http://localhost:8080)
+	@$(CARGO) run --quiet --release --locked -p conformance -- $(or $(URL),http://localhost:8080) \
+		--admin-token "$$($(NETNS) secret admin-token)"
+
+lint: tools ## format, clippy, documentation, unused dependencies, licences
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+	$(CARGO) machete
+	$(CARGO) deny --log-level warn check bans licenses sources
+	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet && echo "docker compose config: ok"; \
+	else echo "docker compose is not installed: docker-compose.yml was read by netns-setup alone"; fi
+	$(CARGO) run --quiet --locked -p netns-setup -- config >/dev/null
+
+fmt: ## format every crate
+	$(CARGO) fmt --all
+
+audit: tools ## known vulnerabilities (needs the network)
+	$(CARGO) deny check advisories
+
+tools:
+	@command -v cargo-machete >/dev/null || $(CARGO) install --quiet --locked cargo-machete
+	@command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked cargo-deny
