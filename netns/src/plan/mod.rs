@@ -1,1 +1,74 @@
 //! Decides everything that will be built, before anything is touched.
+//!
+//! Pure: the same project and scale give the same plan, whatever the order of the services in the file.
+
+mod model;
+mod op;
+
+pub use model::*;
+pub use op::Op;
+
+use std::fmt::Write as _;
+
+use crate::compose::Project;
+
+/// Why a project cannot be planned at the scale asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// `--scale` names a service that is not in the file.
+    #[error("--scale names {0}, which is no service of the file")]
+    UnknownService(String),
+    /// A fixed address can be had by one instance only.
+    #[error(
+        "{service} has the fixed address {address}, so it cannot run {count} instances; remove ipv4_address to number them from ip_range"
+    )]
+    FixedAddress {
+        /// The service.
+        service: String,
+        /// Its address.
+        address: std::net::Ipv4Addr,
+        /// Instances asked for.
+        count: u32,
+    },
+    /// The network has fewer addresses than instances.
+    #[error(
+        "network {network} has no address left for {instance} in {range}; widen its ip_range or lower the scale"
+    )]
+    Exhausted {
+        /// The network.
+        network: String,
+        /// The instance that got none.
+        instance: String,
+        /// Where addresses come from.
+        range: ipnet::Ipv4Net,
+    },
+}
+
+/// Plans `project` with `scale` instances where it differs from the file.
+///
+/// # Errors
+/// When the scale cannot be met.
+pub fn plan(project: &Project, scale: &Scale) -> Result<Plan, PlanError> {
+    let _ = (project, scale);
+    Err(PlanError::UnknownService("not planned yet".into()))
+}
+
+impl Plan {
+    /// The instance of that name.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.name == name)
+    }
+}
+
+impl Instance {
+    /// The text of its `/etc/hosts`.
+    #[must_use]
+    pub fn etc_hosts(&self) -> String {
+        let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost\n");
+        for entry in &self.hosts {
+            let _ = writeln!(text, "{}\t{}", entry.address, entry.names.join(" "));
+        }
+        text
+    }
+}

@@ -1,0 +1,183 @@
+//! One step of bringing the network up.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::Serialize;
+
+use super::Mac;
+
+/// One step. Each says in which namespace it acts; its `Display` is the equivalent `ip`, `sysctl` or `nft` command, to be read
+/// (and, for a lesson, run) by a person, while the kernel side turns the same value into a netlink message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "op")]
+pub enum Op {
+    /// Creates a network namespace. Comes before every step that names it.
+    AddNamespace {
+        /// Its name.
+        name: String,
+    },
+    /// Loads a ruleset, as one transaction. Comes before any link of an instance exists: nothing is ever connected without policy.
+    Ruleset {
+        /// Where it is loaded.
+        namespace: String,
+        /// The text for `nft -f -`.
+        text: String,
+    },
+    /// Creates a bridge, down.
+    AddBridge {
+        /// Where it is.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its hardware address; stated, since a bridge otherwise takes the lowest of its ports and changes as they come and go.
+        mac: Mac,
+    },
+    /// Creates a pair of interfaces, both down, each in its namespace: one message.
+    AddVeth {
+        /// Where the near end is.
+        namespace: String,
+        /// Name of the near end.
+        name: String,
+        /// Hardware address of the near end.
+        mac: Mac,
+        /// Bridge that the near end becomes a port of.
+        bridge: Option<String>,
+        /// Where the far end is.
+        peer_namespace: String,
+        /// Name of the far end.
+        peer: String,
+        /// Hardware address of the far end.
+        peer_mac: Mac,
+    },
+    /// Makes a bridge port talk to the bridge itself only, never to its sibling ports, so that a packet to a neighbour in the tier
+    /// is routed, and thereby held against the policy (`IFLA_BRPORT_ISOLATED`, Linux 4.18).
+    IsolatePort {
+        /// Where the port is.
+        namespace: String,
+        /// Its name.
+        link: String,
+    },
+    /// Gives an interface an address.
+    AddAddress {
+        /// Where the interface is.
+        namespace: String,
+        /// Its name.
+        link: String,
+        /// Address and prefix length.
+        address: Ipv4Net,
+    },
+    /// Brings an interface up.
+    LinkUp {
+        /// Where the interface is.
+        namespace: String,
+        /// Its name.
+        link: String,
+    },
+    /// Adds a route; comes after the interface towards the gateway is up.
+    AddRoute {
+        /// Where it is.
+        namespace: String,
+        /// Destination; `0.0.0.0/0` is the default route.
+        destination: Ipv4Net,
+        /// Next hop.
+        via: Ipv4Addr,
+    },
+    /// Sets a kernel parameter.
+    Sysctl {
+        /// Where it is set.
+        namespace: String,
+        /// Path below `/proc/sys`, with slashes (interface names may hold dots): `net/ipv4/ip_forward`.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+impl Op {
+    /// The namespace that the step acts in (for [`Op::AddNamespace`], the one it creates).
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        match self {
+            Self::AddNamespace { name } => name,
+            Self::Ruleset { namespace, .. }
+            | Self::AddBridge { namespace, .. }
+            | Self::AddVeth { namespace, .. }
+            | Self::IsolatePort { namespace, .. }
+            | Self::AddAddress { namespace, .. }
+            | Self::LinkUp { namespace, .. }
+            | Self::AddRoute { namespace, .. }
+            | Self::Sysctl { namespace, .. } => namespace,
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddNamespace { name } => write!(f, "ip netns add {name}"),
+            Self::Ruleset { namespace, text } => {
+                write!(
+                    f,
+                    "ip netns exec {namespace} nft -f - <<'END'\n{}\nEND",
+                    text.trim_end()
+                )
+            }
+            Self::AddBridge {
+                namespace,
+                name,
+                mac,
+            } => write!(
+                f,
+                "ip -n {namespace} link add {name} address {mac} type bridge"
+            ),
+            Self::AddVeth {
+                namespace,
+                name,
+                mac,
+                bridge,
+                peer_namespace,
+                peer,
+                peer_mac,
+            } => {
+                write!(f, "ip -n {namespace} link add {name} address {mac}")?;
+                if let Some(bridge) = bridge {
+                    write!(f, " master {bridge}")?;
+                }
+                write!(
+                    f,
+                    " type veth peer name {peer} address {peer_mac} netns {peer_namespace}"
+                )
+            }
+            Self::IsolatePort { namespace, link } => write!(
+                f,
+                "ip -n {namespace} link set {link} type bridge_slave isolated on"
+            ),
+            Self::AddAddress {
+                namespace,
+                link,
+                address,
+            } => write!(f, "ip -n {namespace} addr add {address} dev {link}"),
+            Self::LinkUp { namespace, link } => write!(f, "ip -n {namespace} link set {link} up"),
+            Self::AddRoute {
+                namespace,
+                destination,
+                via,
+            } if destination.prefix_len() == 0 => {
+                write!(f, "ip -n {namespace} route add default via {via}")
+            }
+            Self::AddRoute {
+                namespace,
+                destination,
+                via,
+            } => write!(f, "ip -n {namespace} route add {destination} via {via}"),
+            // sysctl takes slashes as separators too, and then leaves dots in names alone.
+            Self::Sysctl {
+                namespace,
+                key,
+                value,
+            } => write!(f, "ip netns exec {namespace} sysctl -w {key}={value}"),
+        }
+    }
+}
