@@ -1,1 +1,3 @@
 //! Launches a plan and keeps it running.
+
+pub mod supervise;

@@ -12,5 +12,7 @@ pub const STREAK_RESET: Duration = Duration::from_secs(10);
 /// The pause after `streak` earlier ends in a row: 100 ms, doubled each time, at most 30 s.
 #[must_use]
 pub fn restart_delay(streak: u32) -> Duration {
-    FIRST.saturating_mul(1_u32.checked_shl(streak.min(31)).unwrap_or(u32::MAX)).min(LONGEST)
+    FIRST
+        .saturating_mul(1_u32.checked_shl(streak.min(31)).unwrap_or(u32::MAX))
+        .min(LONGEST)
 }

@@ -128,7 +128,8 @@ impl Slot {
     /// Whether it runs and, if it has a health check, passes it.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        matches!(self.state, State::Running { .. }) && matches!(self.health(), Health::Healthy { .. } | Health::Unchecked)
+        matches!(self.state, State::Running { .. })
+            && matches!(self.health(), Health::Healthy { .. } | Health::Unchecked)
     }
 
     fn has_ended(&self) -> bool {
@@ -143,7 +144,9 @@ impl Slot {
 
     fn meets(&self, condition: Condition) -> bool {
         match condition {
-            Condition::Started => matches!(self.state, State::Running { .. }) || self.has_completed(),
+            Condition::Started => {
+                matches!(self.state, State::Running { .. }) || self.has_completed()
+            }
             Condition::Healthy => self.is_well(),
             Condition::Completed => self.has_completed(),
         }
@@ -173,7 +176,11 @@ impl Supervisor {
                 streak: 0,
             })
             .collect();
-        Self { slots, stopping: false, finished: false }
+        Self {
+            slots,
+            stopping: false,
+            finished: false,
+        }
     }
 
     /// Every instance, numbered as given.
@@ -198,8 +205,15 @@ impl Supervisor {
         if let Some(index) = self.slots.iter().position(failed) {
             return Verdict::Failed(index);
         }
-        let ready = self.slots.iter().all(|slot| slot.is_well() || slot.has_completed());
-        if ready { Verdict::Ready } else { Verdict::Pending }
+        let ready = self
+            .slots
+            .iter()
+            .all(|slot| slot.is_well() || slot.has_completed());
+        if ready {
+            Verdict::Ready
+        } else {
+            Verdict::Pending
+        }
     }
 
     /// When [`Event::Tick`] is due next, if time alone can change anything.
@@ -275,7 +289,9 @@ impl Supervisor {
             slot.state = State::Ended(Some(exit));
             return;
         }
-        slot.state = State::BackingOff { until: now + restart_delay(slot.streak) };
+        slot.state = State::BackingOff {
+            until: now + restart_delay(slot.streak),
+        };
         slot.streak = slot.streak.saturating_add(1);
     }
 
@@ -326,11 +342,18 @@ impl Supervisor {
         for index in 0..self.slots.len() {
             let service = &self.slots[index].unit.service;
             let needed = self.slots.iter().any(|other| {
-                !other.has_ended() && other.unit.after.iter().any(|dependency| dependency.service == *service)
+                !other.has_ended()
+                    && other
+                        .unit
+                        .after
+                        .iter()
+                        .any(|dependency| dependency.service == *service)
             });
             if !needed && matches!(self.slots[index].state, State::Running { .. }) {
                 let grace = self.slots[index].unit.stop_grace;
-                self.slots[index].state = State::Stopping { kill_at: Some(now + grace) };
+                self.slots[index].state = State::Stopping {
+                    kill_at: Some(now + grace),
+                };
                 actions.push(Action::Stop(index));
             }
         }

@@ -47,8 +47,19 @@ pub(super) struct Prober {
 
 impl Prober {
     pub(super) fn new(times: Option<ProbeTimes>) -> Self {
-        let health = if times.is_some() { Health::Starting } else { Health::Unchecked };
-        Self { times, health, began: Time::ZERO, failures: 0, counted_at: None, due: None }
+        let health = if times.is_some() {
+            Health::Starting
+        } else {
+            Health::Unchecked
+        };
+        Self {
+            times,
+            health,
+            began: Time::ZERO,
+            failures: 0,
+            counted_at: None,
+            due: None,
+        }
     }
 
     pub(super) fn health(&self) -> Health {
@@ -61,7 +72,11 @@ impl Prober {
 
     /// The instance was started: forget what was known of the earlier process.
     pub(super) fn begin(&mut self, now: Time) {
-        *self = Self { began: now, due: self.times.map(|_| now), ..Self::new(self.times) };
+        *self = Self {
+            began: now,
+            due: self.times.map(|_| now),
+            ..Self::new(self.times)
+        };
     }
 
     /// The instance ended: no check is due any more.
@@ -110,7 +125,11 @@ impl Prober {
                 self.health = Health::Unhealthy;
             }
         }
-        let pause = if self.health == Health::Starting { FAST_PROBE.min(times.interval) } else { times.interval };
+        let pause = if self.health == Health::Starting {
+            FAST_PROBE.min(times.interval)
+        } else {
+            times.interval
+        };
         self.due = Some(now + pause);
     }
 }

@@ -59,7 +59,9 @@ impl Restart {
         match self {
             Self::Never => false,
             Self::Always => true,
-            Self::OnFailure(at_most) => !exit.is_success() && at_most.is_none_or(|most| restarts < most),
+            Self::OnFailure(at_most) => {
+                !exit.is_success() && at_most.is_none_or(|most| restarts < most)
+            }
         }
     }
 }
