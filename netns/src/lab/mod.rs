@@ -1,3 +1,5 @@
 //! Launches a plan and keeps it running.
 
+pub mod protocol;
+pub mod state;
 pub mod supervise;

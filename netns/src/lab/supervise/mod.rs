@@ -13,9 +13,11 @@ use std::time::Duration;
 
 pub use backoff::{STREAK_RESET, restart_delay};
 pub use probe::{FAST_PROBE, Health, ProbeTimes};
-pub use unit::{Condition, Dependency, Exit, Restart, Unit};
+pub use unit::{Dependency, Exit, Unit};
 
+use crate::compose::Condition;
 use probe::Prober;
+use unit::restarts_again;
 
 /// Time since the lab's first process began, from a monotonic clock.
 pub type Time = Duration;
@@ -144,11 +146,11 @@ impl Slot {
 
     fn meets(&self, condition: Condition) -> bool {
         match condition {
-            Condition::Started => {
+            Condition::ServiceStarted => {
                 matches!(self.state, State::Running { .. }) || self.has_completed()
             }
-            Condition::Healthy => self.is_well(),
-            Condition::Completed => self.has_completed(),
+            Condition::ServiceHealthy => self.is_well(),
+            Condition::ServiceCompletedSuccessfully => self.has_completed(),
         }
     }
 }
@@ -285,7 +287,7 @@ impl Supervisor {
         }
         slot.prober.stop();
         slot.last_exit = Some(exit);
-        if stopping || !slot.unit.restart.applies(exit, slot.restarts) {
+        if stopping || !restarts_again(slot.unit.restart, exit, slot.restarts) {
             slot.state = State::Ended(Some(exit));
             return;
         }

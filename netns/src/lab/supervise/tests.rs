@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::compose::Restart;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -38,16 +39,21 @@ fn unit(
 
 fn shop() -> Supervisor {
     Supervisor::new(vec![
-        unit("secrets", &[], Restart::OnFailure(None), None),
+        unit(
+            "secrets",
+            &[],
+            Restart::OnFailure { max_retries: None },
+            None,
+        ),
         unit(
             "postgres",
-            &[("secrets", Condition::Completed)],
+            &[("secrets", Condition::ServiceCompletedSuccessfully)],
             Restart::Always,
             Some(times()),
         ),
         unit(
             "orders",
-            &[("postgres", Condition::Healthy)],
+            &[("postgres", Condition::ServiceHealthy)],
             Restart::Always,
             Some(times()),
         ),
@@ -154,7 +160,14 @@ fn fast_probes_do_not_use_up_the_retries() {
 
 #[test]
 fn a_policy_that_leaves_a_failure_alone_fails_the_lab() {
-    let mut lab = Supervisor::new(vec![unit("a", &[], Restart::OnFailure(Some(1)), None)]);
+    let mut lab = Supervisor::new(vec![unit(
+        "a",
+        &[],
+        Restart::OnFailure {
+            max_retries: Some(1),
+        },
+        None,
+    )]);
     lab.decide(Event::Tick, MS(0));
     lab.decide(Event::StartFailed(0), MS(1));
     assert_eq!(lab.verdict(), Verdict::Pending);
@@ -167,14 +180,14 @@ fn a_policy_that_leaves_a_failure_alone_fails_the_lab() {
 
 fn any_units() -> impl Strategy<Value = Vec<Unit>> {
     let condition = prop_oneof![
-        Just(Condition::Started),
-        Just(Condition::Healthy),
-        Just(Condition::Completed)
+        Just(Condition::ServiceStarted),
+        Just(Condition::ServiceHealthy),
+        Just(Condition::ServiceCompletedSuccessfully)
     ];
     let restart = prop_oneof![
-        Just(Restart::Never),
+        Just(Restart::No),
         Just(Restart::Always),
-        proptest::option::of(0_u32..3).prop_map(Restart::OnFailure)
+        proptest::option::of(0_u32..3).prop_map(|max_retries| Restart::OnFailure { max_retries })
     ];
     let entry = (
         restart,

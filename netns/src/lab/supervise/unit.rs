@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::compose::{Condition, Restart};
+
 use super::probe::ProbeTimes;
 
 /// One instance, as far as supervising it goes.
@@ -30,38 +32,16 @@ pub struct Dependency {
     pub condition: Condition,
 }
 
-/// What a dependency must have reached (the Compose Specification's `depends_on.condition`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
-    /// `service_started`.
-    Started,
-    /// `service_healthy`.
-    Healthy,
-    /// `service_completed_successfully`.
-    Completed,
-}
-
-/// Whether an instance that ended is started again (the Compose Specification's `restart`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restart {
-    /// `no`.
-    Never,
-    /// `always` and `unless-stopped`: nothing is stopped by hand and started by a boot here, so they mean the same.
-    Always,
-    /// `on-failure`, or `on-failure:<at most>`.
-    OnFailure(Option<u32>),
-}
-
-impl Restart {
-    /// Whether an instance that ended so, after `restarts` earlier restarts, is started again.
-    #[must_use]
-    pub fn applies(self, exit: Exit, restarts: u32) -> bool {
-        match self {
-            Self::Never => false,
-            Self::Always => true,
-            Self::OnFailure(at_most) => {
-                !exit.is_success() && at_most.is_none_or(|most| restarts < most)
-            }
+/// Whether an instance that ended so, after `restarts` earlier restarts, is started again.
+///
+/// Nothing here is stopped by hand and started again by a boot, so `unless-stopped` means `always`.
+#[must_use]
+pub(super) fn restarts_again(policy: Restart, exit: Exit, restarts: u32) -> bool {
+    match policy {
+        Restart::No => false,
+        Restart::Always | Restart::UnlessStopped => true,
+        Restart::OnFailure { max_retries } => {
+            !exit.is_success() && max_retries.is_none_or(|most| restarts < most)
         }
     }
 }

@@ -1,0 +1,278 @@
+//! What the lab's first process and the command line say to each other: JSON, one value a line, over a Unix socket.
+//!
+//! A connection carries one [`Request`]; the answers end with the connection. File descriptors (`exec`) come as SCM_RIGHTS with
+//! the request's own bytes. The launcher hears the same [`Reply`] lines over a socket pair while the lab comes up.
+
+use serde::{Deserialize, Serialize};
+
+/// The protocol's version. A lab that was started by another version of the program is told from a broken one by it.
+pub const VERSION: u32 = 1;
+
+/// Longest request line in bytes.
+pub const MAX_REQUEST: usize = 256 * 1024;
+
+/// A request with the version of who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`VERSION`] of the sender.
+    pub v: u32,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// What can be asked of a running lab.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Request {
+    /// Answered by one [`Reply::Status`].
+    Status,
+    /// Stop everything and end; [`Reply::Progress`] lines until the connection ends with the lab.
+    Down,
+    /// Run a program in an instance's sandbox, on the three descriptors that come with the request. Answered by [`Reply::Exited`]
+    /// once it ended. Further bytes on the connection are signal numbers to pass on, one a byte; closing it kills the program.
+    Exec {
+        /// An instance, or a service (its first instance that runs).
+        target: String,
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// Whether the descriptors are a terminal that becomes the program's own.
+        tty: bool,
+    },
+}
+
+/// What a lab answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// How things stand.
+    Status(Status),
+    /// Something happened.
+    Progress(Progress),
+    /// The program that [`Request::Exec`] started has ended.
+    Exited {
+        /// Its exit code; 128 and the signal's number when a signal ended it.
+        code: i32,
+    },
+    /// The request cannot be met.
+    Error {
+        /// What is wrong and what to do about it.
+        message: String,
+    },
+}
+
+/// Something that happened while the lab comes up or goes down. Times are milliseconds since its first process began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Progress {
+    /// Namespaces, links, addresses, routes and rules stand.
+    Network {
+        /// How long building them took.
+        took_ms: f64,
+        /// Network namespaces.
+        namespaces: usize,
+        /// Kernel operations.
+        operations: usize,
+    },
+    /// An instance reached another state.
+    Instance {
+        /// Its name.
+        instance: String,
+        /// The state.
+        state: InstanceState,
+        /// When.
+        at_ms: u64,
+        /// Milliseconds since it was started (or, stopped: since it was told to).
+        took_ms: u64,
+        /// What went wrong, if anything.
+        detail: Option<String>,
+    },
+    /// Everything runs and is healthy.
+    Ready {
+        /// When.
+        at_ms: u64,
+        /// Resident memory of the instances, in bytes.
+        memory: Vec<(String, u64)>,
+    },
+    /// The lab cannot come up.
+    Failed {
+        /// The instance that failed, if it is one that did.
+        instance: Option<String>,
+        /// Why.
+        message: String,
+        /// The last lines of its log.
+        tail: Vec<String>,
+    },
+}
+
+/// What people call the state of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// Waits for what it depends on.
+    Waiting,
+    /// Runs; its health check has not passed yet.
+    Starting,
+    /// Runs, and has no health check.
+    Running,
+    /// Runs, and its health check passes.
+    Healthy,
+    /// Runs, and its health check fails.
+    Unhealthy,
+    /// Ended, and is started again after a pause.
+    Restarting,
+    /// Ended with success, for good.
+    Completed,
+    /// Ended with failure, for good.
+    Failed,
+    /// Was told to stop.
+    Stopping,
+    /// Was stopped.
+    Stopped,
+}
+
+impl InstanceState {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Restarting => "restarting",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// How a lab stands: what `ps --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The project's name.
+    pub project: String,
+    /// The lab's first process, as the host numbers it (filled in by the command line).
+    #[serde(default)]
+    pub pid: Option<i32>,
+    /// Milliseconds since it began.
+    pub uptime_ms: u64,
+    /// How long building the network took, in milliseconds.
+    pub network_ms: f64,
+    /// When everything was healthy for the first time.
+    pub ready_ms: Option<u64>,
+    /// Published ports.
+    pub published: Vec<PublishedPort>,
+    /// The instances, by service and index.
+    pub instances: Vec<InstanceStatus>,
+}
+
+/// A port of the host that is answered by a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Host address; `None`: all of them.
+    pub host_ip: Option<std::net::IpAddr>,
+    /// Host port.
+    pub host_port: u16,
+    /// The service.
+    pub service: String,
+    /// The port it answers on.
+    pub target_port: u16,
+}
+
+/// One instance in [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// `<service>-<index>`.
+    pub name: String,
+    /// Its service.
+    pub service: String,
+    /// From 1.
+    pub index: u32,
+    /// Where it is in its life, and what its health check says.
+    pub state: InstanceState,
+    /// Its address; `None`: it has no network.
+    pub address: Option<std::net::Ipv4Addr>,
+    /// Its process as the lab's PID namespace numbers it.
+    pub lab_pid: Option<i32>,
+    /// Its process as the host numbers it (filled in by the command line): `nsenter --target` takes it.
+    #[serde(default)]
+    pub pid: Option<i32>,
+    /// Milliseconds since it was started; `None`: it does not run.
+    pub uptime_ms: Option<u64>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// How it ended last.
+    pub exit_code: Option<i32>,
+    /// Whether it keeps ending.
+    pub crash_loop: bool,
+    /// The last lines of its log when it is in a crash loop, unhealthy or failed.
+    pub tail: Vec<String>,
+}
+
+/// One line, its line feed included.
+///
+/// # Errors
+/// Never for the types of this module; the signature is serde's.
+pub fn line<T: Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Reads a request line; a message for the asker when it cannot be understood.
+///
+/// # Errors
+/// The text to answer with.
+pub fn parse_request(line: &[u8]) -> Result<Request, String> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    match serde_json::from_slice::<Version>(line) {
+        Ok(Version { v }) if v != VERSION => Err(format!(
+            "this lab speaks version {VERSION} of the control protocol and was asked in version {v}: use the netns-setup that started it"
+        )),
+        _ => serde_json::from_slice::<Envelope>(line)
+            .map(|envelope| envelope.request)
+            .map_err(|error| format!("not a request: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_request() -> impl Strategy<Value = Request> {
+        prop_oneof![
+            Just(Request::Status),
+            Just(Request::Down),
+            (".*", proptest::collection::vec(".*", 0..4), any::<bool>())
+                .prop_map(|(target, argv, tty)| Request::Exec { target, argv, tty }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_is_one_line_and_comes_back_as_sent(request in any_request()) {
+            let bytes = line(&Envelope { v: VERSION, request: request.clone() }).unwrap();
+            prop_assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
+            prop_assert_eq!(parse_request(&bytes).unwrap(), request);
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse_request(&bytes);
+        }
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let error = parse_request(br#"{"v":2,"request":{"do":"something_new"}}"#).unwrap_err();
+        assert!(error.contains("version 2"), "{error}");
+    }
+}

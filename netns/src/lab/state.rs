@@ -1,0 +1,219 @@
+//! Where a lab keeps what outlives its processes, and how one that runs is told from one that is gone.
+//!
+//! ```text
+//! <base>/<project>/volumes/<name>/     named volumes; they survive `down`
+//! <base>/<project>/logs/<instance>.log standard output and error of each instance
+//! <base>/<project>/run/                scripts shown to sandboxes
+//! <base>/<project>/lock                flock'ed by the lab's first process as long as it lives
+//! <base>/<project>/pid                 that process, as the host numbers it
+//! <base>/<project>/control.sock        see `protocol`
+//! ```
+//! The lock is the truth: the kernel drops it when its holder ends in any way, so that a pid file or socket left behind by a
+//! killed lab never counts.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Uid;
+
+/// Environment variable that names the base folder.
+pub const STATE_DIR_VARIABLE: &str = "NETNS_STATE_DIR";
+
+/// The folder of one project's lab.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+/// The base folder when none is named: `/var/lib/netns-setup` for root, else below `$XDG_STATE_HOME` or `~/.local/state`
+/// (XDG Base Directory Specification 0.8).
+#[must_use]
+pub fn default_base() -> PathBuf {
+    if Uid::effective().is_root() {
+        return PathBuf::from("/var/lib/netns-setup");
+    }
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("netns-setup")
+}
+
+impl StateDir {
+    /// The folder of `project` below `base`. Nothing is created.
+    ///
+    /// # Errors
+    /// When `base` is relative and there is no current folder.
+    pub fn new(base: &Path, project: &str) -> io::Result<Self> {
+        Ok(Self {
+            root: std::path::absolute(base)?.join(project),
+        })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Folder of a named volume.
+    #[must_use]
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.root.join("volumes").join(name)
+    }
+
+    /// Folder of all named volumes.
+    #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    /// Log file of an instance.
+    #[must_use]
+    pub fn log(&self, instance: &str) -> PathBuf {
+        self.logs().join(format!("{instance}.log"))
+    }
+
+    /// Folder of all log files.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// Folder of what is shown to sandboxes.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// The control socket.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.root.join("pid")
+    }
+
+    /// Creates the folders, readable by their owner alone.
+    ///
+    /// # Errors
+    /// When a folder cannot be created.
+    pub fn create(&self) -> io::Result<()> {
+        for folder in [self.root.clone(), self.volumes(), self.logs(), self.run()] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .map_err(|error| named(&error, &folder))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the lock. `None`: a lab holds it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn try_lock(&self) -> io::Result<Option<Flock<File>>> {
+        let path = self.lock_file();
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| named(&error, &path))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, error)) => Err(named(&error.into(), &path)),
+        }
+    }
+
+    /// Whether a lab runs from this folder. Creates nothing.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.lock_file().exists() && matches!(self.try_lock(), Ok(None))
+    }
+
+    /// Notes the lab's first process.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_pid(&self, pid: i32) -> io::Result<()> {
+        fs::write(self.pid_file(), format!("{pid}\n"))
+    }
+
+    /// The lab's first process, as the host numbers it. Only means anything while [`StateDir::is_up`].
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        fs::read_to_string(self.pid_file())
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    }
+
+    /// Removes what describes a running lab: pid file, control socket, scripts. The caller holds the lock, or knows the lab gone.
+    pub fn remove_runtime_files(&self) {
+        for file in [self.pid_file(), self.control()] {
+            let _ = fs::remove_file(file);
+        }
+        let _ = fs::remove_dir_all(self.run());
+    }
+
+    /// Removes every volume.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn remove_volumes(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.volumes()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(named(&error, &self.volumes()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn named(error: &io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_tells_a_running_lab_from_files_left_behind() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDir::new(base.path(), "shop").unwrap();
+        assert!(
+            !state.is_up() && !state.path().exists(),
+            "asking creates nothing"
+        );
+        state.create().unwrap();
+        state.write_pid(1).unwrap();
+        fs::write(state.control(), "").unwrap();
+        assert!(!state.is_up(), "left-over files do not count");
+        let lock = state.try_lock().unwrap().unwrap();
+        assert!(state.is_up() && state.try_lock().unwrap().is_none());
+        drop(lock);
+        assert!(!state.is_up());
+        state.remove_runtime_files();
+        assert!(state.pid().is_none() && !state.control().exists() && state.volumes().exists());
+    }
+}
