@@ -35,6 +35,10 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T>>,
 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "real servers are waited for by the real clock"
+    )]
     let started = Instant::now();
     loop {
         match observe().await {
