@@ -1,0 +1,175 @@
+//! The one table of keys that only mean something to Docker: read over without a word, each for the reason given.
+
+/// Where a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    File,
+    Service,
+    ServiceNetwork,
+    Dependency,
+    Port,
+    Deploy,
+    Resources,
+    Mount,
+    Network,
+    Ipam,
+    Volume,
+}
+
+/// A scope, a key, and why leaving it out changes nothing here.
+const TABLE: &[(Scope, &str, &str)] = &[
+    (
+        Scope::File,
+        "version",
+        "obsolete in the Compose Specification",
+    ),
+    (Scope::Service, "annotations", "nothing here reads them"),
+    (
+        Scope::Service,
+        "attach",
+        "concerns the terminal of `docker compose up`",
+    ),
+    (
+        Scope::Service,
+        "build",
+        "Cargo packages are built from the workspace, servers are the machine's own",
+    ),
+    (
+        Scope::Service,
+        "cap_add",
+        "a sandbox has no capabilities, and what it runs needs none",
+    ),
+    (
+        Scope::Service,
+        "cap_drop",
+        "a sandbox has no capabilities to begin with",
+    ),
+    (
+        Scope::Service,
+        "container_name",
+        "there are no containers; instances are <service>-<n>",
+    ),
+    (
+        Scope::Service,
+        "init",
+        "PID 1 of a sandbox is its program, orphans go to the lab's first process",
+    ),
+    (Scope::Service, "labels", "nothing here reads them"),
+    (
+        Scope::Service,
+        "logging",
+        "logs go to files of the lab, with a size limit of its own",
+    ),
+    (
+        Scope::Service,
+        "platform",
+        "what runs is built for or installed on this machine",
+    ),
+    (Scope::Service, "pull_policy", "no image is ever pulled"),
+    (
+        Scope::Service,
+        "read_only",
+        "the root of a sandbox is always read-only outside its mounts",
+    ),
+    (Scope::Service, "security_opt", "no_new_privs is always set"),
+    (Scope::Service, "stdin_open", "instances have no terminal"),
+    (Scope::Service, "tty", "instances have no terminal"),
+    (
+        Scope::ServiceNetwork,
+        "gw_priority",
+        "an instance has one interface",
+    ),
+    (
+        Scope::ServiceNetwork,
+        "priority",
+        "an instance has one interface",
+    ),
+    (
+        Scope::Dependency,
+        "restart",
+        "concerns `docker compose restart`",
+    ),
+    (Scope::Port, "app_protocol", "documentation"),
+    (Scope::Port, "mode", "concerns Swarm"),
+    (Scope::Port, "name", "documentation"),
+    (Scope::Deploy, "endpoint_mode", "concerns Swarm"),
+    (Scope::Deploy, "labels", "nothing here reads them"),
+    (Scope::Deploy, "mode", "concerns Swarm"),
+    (Scope::Deploy, "placement", "concerns Swarm"),
+    (
+        Scope::Deploy,
+        "restart_policy",
+        "concerns Swarm; `restart` is what counts here",
+    ),
+    (Scope::Deploy, "rollback_config", "concerns Swarm"),
+    (Scope::Deploy, "update_config", "concerns Swarm"),
+    (
+        Scope::Resources,
+        "reservations",
+        "concerns a scheduler of several hosts",
+    ),
+    (
+        Scope::Mount,
+        "bind",
+        "propagation and SELinux labels do not reach into a sandbox",
+    ),
+    (Scope::Mount, "consistency", "concerns Docker Desktop"),
+    (Scope::Mount, "volume", "there is no image to copy from"),
+    (Scope::Network, "attachable", "concerns Swarm"),
+    (Scope::Network, "driver", "every network is a Linux bridge"),
+    (
+        Scope::Network,
+        "driver_opts",
+        "every network is a Linux bridge",
+    ),
+    (
+        Scope::Network,
+        "internal",
+        "every network is: nothing leaves the lab but by published ports",
+    ),
+    (Scope::Network, "labels", "nothing here reads them"),
+    (Scope::Network, "name", "a lab has its own names"),
+    (Scope::Ipam, "driver", "addresses are given by the plan"),
+    (Scope::Ipam, "options", "addresses are given by the plan"),
+    (
+        Scope::Volume,
+        "driver",
+        "volumes are folders of the lab's state",
+    ),
+    (
+        Scope::Volume,
+        "driver_opts",
+        "volumes are folders of the lab's state",
+    ),
+    (Scope::Volume, "labels", "nothing here reads them"),
+    (
+        Scope::Volume,
+        "name",
+        "volumes are folders of the lab's state",
+    ),
+];
+
+/// Whether `key` is one of Docker's own in that place.
+pub(super) fn contains(scope: Scope, key: &str) -> bool {
+    TABLE
+        .iter()
+        .any(|(at, name, _)| *at == scope && *name == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_stands_once_in_order_and_has_a_reason() {
+        for pair in TABLE.windows(2) {
+            assert!(
+                (pair[0].0 as u8, pair[0].1) < (pair[1].0 as u8, pair[1].1),
+                "{} / {}",
+                pair[0].1,
+                pair[1].1
+            );
+        }
+        assert!(TABLE.iter().all(|(_, _, reason)| !reason.is_empty()));
+    }
+}

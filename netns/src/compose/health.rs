@@ -1,0 +1,190 @@
+//! `healthcheck`, `depends_on` and `restart`: what decides when a service starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::docker_only::Scope;
+use super::model::{Condition, Dependency, Healthcheck, Restart};
+use super::node::{Node, Value};
+use super::reader::{Reader, nearest};
+
+impl Reader<'_> {
+    /// The health check; none when it is disabled. Defaults are the specification's.
+    pub(super) fn healthcheck(&mut self, node: &Node, what: &str) -> Option<Healthcheck> {
+        let known = [
+            "test",
+            "interval",
+            "timeout",
+            "retries",
+            "start_period",
+            "start_interval",
+            "disable",
+        ];
+        let fields = self.fields(node, what, None, &known);
+        let mut duration = |key: &str| {
+            let node = fields.get(key).map(|(_, node)| *node)?;
+            let value = self.duration(node, key)?;
+            if value.is_zero() && key != "start_period" {
+                self.error(
+                    node.at,
+                    format!("{key} is 0"),
+                    "write a duration above zero",
+                );
+            }
+            Some(value)
+        };
+        let interval = duration("interval").unwrap_or(Duration::from_secs(30));
+        let timeout = duration("timeout").unwrap_or(Duration::from_secs(30));
+        let start_period = duration("start_period").unwrap_or(Duration::ZERO);
+        let start_interval = duration("start_interval");
+        let retries = fields
+            .get("retries")
+            .and_then(|(_, node)| self.number(node, "retries", 1, 10_000))
+            .unwrap_or(3);
+        if fields
+            .get("disable")
+            .and_then(|(_, node)| self.boolean(node, "disable"))
+            == Some(true)
+        {
+            return None;
+        }
+        let Some((_, test)) = fields.get("test") else {
+            self.error(
+                node.at,
+                format!("{what} has no `test`"),
+                "write test: [CMD, program, argument], or disable: true",
+            );
+            return None;
+        };
+        Some(Healthcheck {
+            test: self.test(test)?,
+            interval,
+            timeout,
+            retries,
+            start_period,
+            start_interval,
+        })
+    }
+
+    fn test(&mut self, node: &Node) -> Option<Vec<String>> {
+        let shell = |line: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_owned()];
+        if let Value::Scalar(line) = &node.value {
+            return Some(shell(line));
+        }
+        let words = self.words(node, "test")?;
+        match words.split_first() {
+            Some((kind, [])) if kind == "NONE" => None,
+            Some((kind, argv)) if kind == "CMD" && !argv.is_empty() => Some(argv.to_vec()),
+            Some((kind, [line])) if kind == "CMD-SHELL" => Some(shell(line)),
+            _ => {
+                self.error(
+                    node.at,
+                    "test is neither CMD, CMD-SHELL nor NONE",
+                    "write [CMD, program, argument] or [CMD-SHELL, \"command line\"]",
+                );
+                None
+            }
+        }
+    }
+
+    /// What a service waits for; `services` are the names that exist.
+    pub(super) fn depends_on(
+        &mut self,
+        node: &Node,
+        service: &str,
+        services: &BTreeSet<String>,
+    ) -> BTreeMap<String, Dependency> {
+        let mut dependencies = BTreeMap::new();
+        let started = Dependency {
+            condition: Condition::ServiceStarted,
+            required: true,
+        };
+        match &node.value {
+            Value::List(items) => {
+                for item in items {
+                    if let Some(name) = self.text(item, "depends_on") {
+                        self.places
+                            .insert(format!("depends:{service}:{name}"), item.at);
+                        dependencies.insert(name.to_owned(), started.clone());
+                    }
+                }
+            }
+            _ => {
+                for (key, value) in self.entries(node, "depends_on") {
+                    self.places
+                        .insert(format!("depends:{service}:{}", key.name), key.at);
+                    let what = format!("depends_on.{}", key.name);
+                    let fields = self.fields(
+                        value,
+                        &what,
+                        Some(Scope::Dependency),
+                        &["condition", "required"],
+                    );
+                    let condition = fields.get("condition").and_then(|(_, node)| {
+                        let form =
+                            "service_started, service_healthy or service_completed_successfully";
+                        self.parsed(node, "condition", form, |text| match text {
+                            "service_started" => Some(Condition::ServiceStarted),
+                            "service_healthy" => Some(Condition::ServiceHealthy),
+                            "service_completed_successfully" => {
+                                Some(Condition::ServiceCompletedSuccessfully)
+                            }
+                            _ => None,
+                        })
+                    });
+                    let required = fields
+                        .get("required")
+                        .and_then(|(_, node)| self.boolean(node, "required"));
+                    dependencies.insert(
+                        key.name.clone(),
+                        Dependency {
+                            condition: condition.unwrap_or(started.condition),
+                            required: required.unwrap_or(true),
+                        },
+                    );
+                }
+            }
+        }
+        dependencies.retain(|name, _| {
+            if services.contains(name) {
+                return true;
+            }
+            let known: Vec<&str> = services.iter().map(String::as_str).collect();
+            let remedy = match nearest(name, &known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the services are {}", known.join(", ")),
+            };
+            let at = self
+                .places
+                .get(&format!("depends:{service}:{name}"))
+                .copied()
+                .unwrap_or(node.at);
+            self.error(
+                at,
+                format!("`{service}` depends on `{name}`, which is no service"),
+                remedy,
+            );
+            false
+        });
+        dependencies
+    }
+
+    /// The restart policy.
+    pub(super) fn restart(&mut self, node: &Node) -> Option<Restart> {
+        self.parsed(
+            node,
+            "restart",
+            "\"no\", always, on-failure, on-failure:N or unless-stopped",
+            |text| match text {
+                // An unquoted `no` is the boolean in YAML 1.1.
+                "no" | "false" => Some(Restart::No),
+                "always" => Some(Restart::Always),
+                "unless-stopped" => Some(Restart::UnlessStopped),
+                "on-failure" => Some(Restart::OnFailure { max_retries: None }),
+                other => Some(Restart::OnFailure {
+                    max_retries: Some(other.strip_prefix("on-failure:")?.parse().ok()?),
+                }),
+            },
+        )
+    }
+}

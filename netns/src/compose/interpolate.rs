@@ -1,0 +1,180 @@
+//! `${VARIABLES}`: the interpolation of the Compose Specification.
+//!
+//! `$V`, `${V}`, `${V:-default}` (unset or empty), `${V-default}` (unset), `${V:?message}`, `${V?message}`, `${V:+other}`, `${V+other}`,
+//! nested inside each other, and `$$` for a dollar. One thing is stricter than Compose: a variable that is not set and has no default
+//! is an error here, where Compose warns and goes on with an empty string.
+
+/// Replaces the variables in `text`. The error is a message and a remedy.
+pub(super) fn interpolate(
+    text: &str,
+    lookup: &impl Fn(&str) -> Option<String>,
+) -> Result<String, (String, String)> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        out.push_str(&rest[..dollar]);
+        rest = &rest[dollar + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix('{') {
+            let end = closing(after).ok_or_else(|| {
+                (
+                    format!("`${{{after}` is never closed"),
+                    "close it with `}`, or write `$$` for a dollar sign".to_owned(),
+                )
+            })?;
+            out.push_str(&braced(&after[..end], lookup)?);
+            rest = &after[end + 1..];
+        } else {
+            let end = name_length(rest);
+            if end == 0 {
+                return Err((
+                    "a single `$` names no variable".to_owned(),
+                    "write `$$` for a dollar sign".to_owned(),
+                ));
+            }
+            out.push_str(&lookup(&rest[..end]).ok_or_else(|| unset(&rest[..end]))?);
+            rest = &rest[end..];
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// What is between the braces.
+fn braced(
+    inner: &str,
+    lookup: &impl Fn(&str) -> Option<String>,
+) -> Result<String, (String, String)> {
+    let (name, operation) = inner.split_at(name_length(inner));
+    if name.is_empty() {
+        return Err((
+            format!("`${{{inner}}}` names no variable"),
+            "a name is letters, digits and `_`, not starting with a digit".to_owned(),
+        ));
+    }
+    let value = lookup(name);
+    let (operation, value) = match operation.strip_prefix(':') {
+        Some(operation) => (operation, value.filter(|value| !value.is_empty())),
+        None => (operation, value),
+    };
+    let mut chars = operation.chars();
+    match (chars.next(), chars.as_str()) {
+        (None, _) if !inner.contains(':') => value.ok_or_else(|| unset(name)),
+        (Some('-'), default) => value.map_or_else(|| interpolate(default, lookup), Ok),
+        (Some('+'), other) => value.map_or_else(|| Ok(String::new()), |_| interpolate(other, lookup)),
+        (Some('?'), message) => match value {
+            Some(value) => Ok(value),
+            None => Err((
+                match interpolate(message, lookup)? {
+                    message if message.is_empty() => format!("`{name}` must be set"),
+                    message => format!("`{name}` must be set: {message}"),
+                },
+                format!("set it in the environment or in `.env`: {name}=..."),
+            )),
+        },
+        _ => Err((
+            format!("`${{{inner}}}` is no substitution"),
+            "the forms are ${V}, ${V:-default}, ${V-default}, ${V:?message}, ${V?message}, ${V:+other} and ${V+other}".to_owned(),
+        )),
+    }
+}
+
+fn unset(name: &str) -> (String, String) {
+    (
+        format!("`{name}` is not set"),
+        format!(
+            "set it in the environment or in `.env`, or write `${{{name}:-}}` if empty is meant"
+        ),
+    )
+}
+
+fn name_length(text: &str) -> usize {
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return 0;
+    }
+    text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len())
+}
+
+/// Where the brace that was opened before `text` closes.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut previous = ' ';
+    for (index, c) in text.char_indices() {
+        match c {
+            '{' if previous == '$' => depth += 1,
+            '}' if depth == 0 => return Some(index),
+            '}' => depth -= 1,
+            _ => {}
+        }
+        previous = c;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn run(text: &str) -> Result<String, String> {
+        let lookup = |name: &str| match name {
+            "SET" => Some("value".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        interpolate(text, &lookup).map_err(|(message, _)| message)
+    }
+
+    #[test]
+    fn every_form() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("$SET-x", "value-x"),
+            ("a${SET}b", "avalueb"),
+            ("${EMPTY}", ""),
+            ("${EMPTY:-d}", "d"),
+            ("${EMPTY-d}", ""),
+            ("${NONE:-d}", "d"),
+            ("${NONE-d}", "d"),
+            ("${NONE:-}", ""),
+            ("${SET:+x}${NONE:+y}${EMPTY+z}${EMPTY:+w}", "xz"),
+            ("${NONE:-${SET}/${NONE:-deep}}", "value/deep"),
+            ("${SET:?message}", "value"),
+            ("cost $$5 $${SET}", "cost $5 ${SET}"),
+        ] {
+            assert_eq!(run(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_refusal() {
+        for (text, message) in [
+            ("${NONE}", "`NONE` is not set"),
+            ("$NONE", "`NONE` is not set"),
+            ("${NONE:?port wanted}", "`NONE` must be set: port wanted"),
+            ("${EMPTY:?}", "`EMPTY` must be set"),
+            ("${SET", "`${SET` is never closed"),
+            ("${}", "`${}` names no variable"),
+            ("100$", "a single `$` names no variable"),
+            ("${SET/x}", "`${SET/x}` is no substitution"),
+            ("${SET:}", "`${SET:}` is no substitution"),
+        ] {
+            assert_eq!(run(text), Err(message.to_owned()), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn escaping_dollars_makes_any_text_literal(text in ".*") {
+            prop_assert_eq!(run(&text.replace('$', "$$")), Ok(text));
+        }
+
+        #[test]
+        fn never_panics(text in "[${}:?+A-Z-]*") {
+            let _ = run(&text);
+        }
+    }
+}

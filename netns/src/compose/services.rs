@@ -1,0 +1,229 @@
+//! `services`: one entry each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::docker_only::Scope;
+use super::model::{Limits, Network, Restart, Service};
+use super::node::{Key, Node};
+use super::reader::Reader;
+
+/// Most instances of one service.
+const MOST_REPLICAS: u32 = 1000;
+
+const KNOWN: &[&str] = &[
+    "command",
+    "cpus",
+    "depends_on",
+    "deploy",
+    "entrypoint",
+    "env_file",
+    "environment",
+    "expose",
+    "healthcheck",
+    "hostname",
+    "image",
+    "mem_limit",
+    "network_mode",
+    "networks",
+    "pids_limit",
+    "ports",
+    "restart",
+    "scale",
+    "stop_grace_period",
+    "stop_signal",
+    "tmpfs",
+    "user",
+    "volumes",
+    "working_dir",
+    "x-netns",
+];
+
+/// What a service may refer to.
+pub(super) struct Declared<'a> {
+    pub(super) services: &'a BTreeSet<String>,
+    pub(super) networks: &'a BTreeMap<String, Network>,
+    pub(super) volumes: &'a BTreeSet<String>,
+}
+
+impl Reader<'_> {
+    /// One service.
+    pub(super) fn service(&mut self, key: &Key, node: &Node, declared: &Declared<'_>) -> Service {
+        let name = key.name.clone();
+        let what = format!("service `{name}`");
+        let fields = self.fields(node, &what, Some(Scope::Service), KNOWN);
+        let get = |key: &str| fields.get(key).map(|(_, node)| *node);
+        let within = |key: &str| format!("{key} of {what}");
+
+        let entrypoint = get("entrypoint").and_then(|node| self.words(node, "entrypoint"));
+        let command = get("command").and_then(|node| self.words(node, "command"));
+        let image = get("image")
+            .and_then(|node| self.text(node, "image"))
+            .map(str::to_owned);
+        let extension = self.extension(get("x-netns"));
+        let run = self.run(
+            key,
+            extension.run,
+            image.as_deref(),
+            entrypoint.as_deref(),
+            command.as_deref(),
+        );
+        let mut environment = get("env_file")
+            .map(|node| self.env_files(node))
+            .unwrap_or_default();
+        if let Some(node) = get("environment") {
+            environment.extend(self.environment(node));
+        }
+        let mut mounts = get("volumes")
+            .map(|node| self.volumes(node, &within("volumes"), declared.volumes))
+            .unwrap_or_default();
+        mounts.extend(
+            get("tmpfs")
+                .map(|node| self.tmpfs(node, &within("tmpfs")))
+                .unwrap_or_default(),
+        );
+        let mut targets = BTreeSet::new();
+        for mount in &mounts {
+            if !targets.insert(&mount.target) {
+                let at = get("volumes")
+                    .or(get("tmpfs"))
+                    .map_or(key.at, |node| node.at);
+                self.error(
+                    at,
+                    format!("{what} mounts {} twice", mount.target.display()),
+                    "keep one of them",
+                );
+            }
+        }
+        let (mut replicas, mut limits) =
+            get("deploy").map_or((1, Limits::default()), |node| self.deploy(node));
+        for (key, node) in ["scale", "mem_limit", "cpus", "pids_limit"]
+            .into_iter()
+            .filter_map(|key| Some((key, get(key)?)))
+        {
+            match key {
+                "scale" => replicas = self.number(node, "scale", 0, MOST_REPLICAS).unwrap_or(1),
+                "mem_limit" => limits.memory = self.bytes(node, key),
+                "cpus" => limits.cpus = self.cpus(node),
+                _ => limits.pids = self.number(node, key, 1, u32::MAX),
+            }
+        }
+
+        Service {
+            run,
+            image,
+            attachment: self.attachment(
+                &name,
+                get("network_mode"),
+                get("networks"),
+                extension.tier,
+                declared,
+            ),
+            replicas,
+            entrypoint,
+            command,
+            environment,
+            ports: get("ports")
+                .map(|node| self.ports(node, &within("ports")))
+                .unwrap_or_default(),
+            expose: get("expose")
+                .map(|node| self.expose(node))
+                .unwrap_or_default(),
+            depends_on: get("depends_on")
+                .map(|node| self.depends_on(node, &name, declared.services))
+                .unwrap_or_default(),
+            healthcheck: get("healthcheck")
+                .and_then(|node| self.healthcheck(node, &within("healthcheck"))),
+            restart: get("restart")
+                .and_then(|node| self.restart(node))
+                .unwrap_or(Restart::No),
+            stop_signal: get("stop_signal")
+                .and_then(|node| self.signal(node))
+                .unwrap_or_else(|| "SIGTERM".to_owned()),
+            stop_grace_period: get("stop_grace_period")
+                .and_then(|node| self.duration(node, "stop_grace_period"))
+                .unwrap_or(Duration::from_secs(10)),
+            mounts,
+            limits,
+            user: get("user")
+                .and_then(|node| self.text(node, "user"))
+                .map(str::to_owned),
+            working_dir: get("working_dir")
+                .and_then(|node| self.text(node, "working_dir"))
+                .map(PathBuf::from),
+            hostname: get("hostname")
+                .and_then(|node| self.text(node, "hostname"))
+                .map(str::to_owned),
+            at: key.at,
+            name,
+        }
+    }
+
+    fn expose(&mut self, node: &Node) -> Vec<u16> {
+        let mut ports = Vec::new();
+        for item in self.items(node, "expose") {
+            ports.extend(
+                self.parsed(item, "expose", "a port from 1 to 65535", |text| {
+                    text.trim_end_matches("/tcp")
+                        .parse::<u16>()
+                        .ok()
+                        .filter(|port| *port > 0)
+                }),
+            );
+        }
+        ports
+    }
+
+    /// `deploy`: the number of instances and what each may use.
+    fn deploy(&mut self, node: &Node) -> (u32, Limits) {
+        let fields = self.fields(
+            node,
+            "deploy",
+            Some(Scope::Deploy),
+            &["replicas", "resources"],
+        );
+        let replicas = fields
+            .get("replicas")
+            .and_then(|(_, node)| self.number(node, "replicas", 0, MOST_REPLICAS))
+            .unwrap_or(1);
+        let mut limits = Limits::default();
+        if let Some((_, node)) = fields.get("resources") {
+            let fields = self.fields(node, "resources", Some(Scope::Resources), &["limits"]);
+            if let Some((_, node)) = fields.get("limits") {
+                let fields = self.fields(node, "limits", None, &["cpus", "memory", "pids"]);
+                limits.cpus = fields.get("cpus").and_then(|(_, node)| self.cpus(node));
+                limits.memory = fields
+                    .get("memory")
+                    .and_then(|(_, node)| self.bytes(node, "memory"));
+                limits.pids = fields
+                    .get("pids")
+                    .and_then(|(_, node)| self.number(node, "pids", 1, u32::MAX));
+            }
+        }
+        (replicas, limits)
+    }
+
+    fn cpus(&mut self, node: &Node) -> Option<f64> {
+        self.parsed(node, "cpus", "a number above zero such as 0.5", |text| {
+            text.parse()
+                .ok()
+                .filter(|cpus: &f64| cpus.is_finite() && *cpus > 0.0)
+        })
+    }
+
+    fn signal(&mut self, node: &Node) -> Option<String> {
+        self.parsed(node, "stop_signal", "a signal such as SIGINT", |text| {
+            let signal = match text.parse::<i32>() {
+                Ok(number) => Signal::try_from(number).ok()?,
+                Err(_) => {
+                    Signal::from_str(&format!("SIG{}", text.trim_start_matches("SIG"))).ok()?
+                }
+            };
+            Some(signal.as_str().to_owned())
+        })
+    }
+}
