@@ -1,0 +1,321 @@
+//! From the caller's process into the lab: fork, namespaces, id maps, PID 1.
+//!
+//! ```text
+//! launcher ──fork──> outer: unshare user; (launcher writes the id maps); unshare the rest ──fork──> PID 1 of the lab
+//!          <──────── its pid ─────────────┘ ends                                      <── ready ──┘
+//! ```
+//! PID 1 is nobody's child afterwards, so a detached lab outlives its terminal and its launcher. When it ends, the kernel kills
+//! every process of its PID namespace, and with the last of them go the other namespaces and all they hold.
+
+use std::fs;
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::waitpid;
+use nix::unistd::{
+    ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, getegid, geteuid, setgroups,
+    sethostname, setresgid, setresuid, setsid,
+};
+
+use super::failure::{Failure, Step};
+use super::identity::{Identity, extent};
+use super::sys;
+
+/// Whether the lab belongs to the terminal it was started from.
+#[derive(Debug)]
+pub enum Session {
+    /// It stays in the caller's session: Ctrl-C reaches it, and its output is the terminal's.
+    Attached,
+    /// It gets a session of its own and writes to `log`; it outlives the terminal.
+    Detached {
+        /// Where its output and errors go.
+        log: OwnedFd,
+    },
+}
+
+/// Which side of the fork the caller is on after [`enter`].
+#[derive(Debug)]
+pub enum Entered {
+    /// Still the caller, outside: must close its copies of the listeners.
+    Launcher(Launched),
+    /// PID 1 of the lab, inside, with one thread.
+    Lab(Inside),
+}
+
+/// What the launcher holds of a lab that has been entered.
+#[derive(Debug)]
+pub struct Launched {
+    /// The lab's PID 1, as the host numbers it.
+    pub pid: Pid,
+    /// Becomes readable when PID 1 has ended; see [`Launched::wait`].
+    pub pidfd: OwnedFd,
+    /// What PID 1 writes to [`Inside::messages`]; at its end when PID 1 closed it or died.
+    pub messages: PipeReader,
+}
+
+impl Launched {
+    /// Blocks until PID 1 has ended.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&self) -> std::io::Result<()> {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use std::os::fd::AsFd;
+        loop {
+            let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+/// What PID 1 holds.
+#[derive(Debug)]
+pub struct Inside {
+    /// Who it is.
+    pub identity: Identity,
+    /// Goes to [`Launched::messages`]; for whatever the lab wants to tell its launcher until it is ready.
+    pub messages: PipeWriter,
+}
+
+/// Enters a lab: returns twice, once in the launcher and once in the lab's PID 1. Must be called while the process has one
+/// thread, before any runtime is started.
+///
+/// # Errors
+/// In the launcher only: the step that the kernel refused, with its remedy. Nothing is left behind.
+pub fn enter(session: Session) -> Result<Entered, Failure> {
+    let (mut status, status_writer) = pipe().step(|| "make a pipe".into())?;
+    let (go_reader, go) = pipe().step(|| "make a pipe".into())?;
+    let (messages, messages_writer) = pipe().step(|| "make a pipe".into())?;
+    let identity = if geteuid().is_root() && maps_sandbox_id()? {
+        Identity::Root
+    } else {
+        Identity::Rootless
+    };
+
+    match fork()? {
+        ForkResult::Child => {
+            drop((status, go, messages));
+            let mut status = status_writer;
+            match descend(identity, session, go_reader, &mut status) {
+                Ok(()) => Ok(Entered::Lab(Inside {
+                    identity,
+                    messages: messages_writer,
+                })),
+                Err(failure) => {
+                    let _ = say(&mut status, &Report::Failed(failure)); // the launcher is gone
+                    sys::exit_now(1)
+                }
+            }
+        }
+        ForkResult::Parent { child: outer } => {
+            drop((status_writer, go_reader, messages_writer, session));
+            let entered = accompany(identity, outer, &mut status, go);
+            // The outer process always ends by itself: its work is done or it has failed.
+            let _ = waitpid(outer, None);
+            let pid = entered?;
+            let pidfd = sys::pidfd_open(pid).step(|| "hold the lab's first process".into())?;
+            Ok(Entered::Launcher(Launched {
+                pid,
+                pidfd,
+                messages,
+            }))
+        }
+    }
+}
+
+/// What the processes on the way down tell the launcher, one JSON value a line.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Report {
+    /// The user namespace exists and wants its maps.
+    Unshared,
+    /// PID 1 exists; the host's number for it.
+    Started(i32),
+    /// PID 1 has made itself at home.
+    Ready,
+    Failed(Failure),
+}
+
+fn say(status: &mut PipeWriter, report: &Report) -> std::io::Result<()> {
+    let mut line = serde_json::to_string(report)?;
+    line.push('\n');
+    status.write_all(line.as_bytes())
+}
+
+/// The launcher's side: write the maps when asked, learn the pid, wait until PID 1 is ready.
+fn accompany(
+    identity: Identity,
+    outer: Pid,
+    status: &mut PipeReader,
+    mut go: PipeWriter,
+) -> Result<Pid, Failure> {
+    let mut pid = None;
+    for line in BufReader::new(status).lines() {
+        let line = line.step(|| "listen to the lab's first process".into())?;
+        match serde_json::from_str(&line).map_err(|error| Failure::of(line, error.to_string()))? {
+            Report::Unshared => {
+                write_maps(identity, outer)?;
+                go.write_all(b"g").step(|| "let the lab go on".into())?;
+            }
+            Report::Started(raw) => pid = Some(Pid::from_raw(raw)),
+            Report::Ready => {
+                return pid.ok_or_else(|| Failure::of("enter the lab", "it has no pid"));
+            }
+            Report::Failed(failure) => return Err(failure),
+        }
+    }
+    Err(Failure::of(
+        "enter the lab",
+        "its first process was killed before it was ready",
+    ))
+}
+
+/// The child's side, down to PID 1, which returns. The process between ends here.
+fn descend(
+    identity: Identity,
+    session: Session,
+    mut go: PipeReader,
+    status: &mut PipeWriter,
+) -> Result<(), Failure> {
+    unshare(CloneFlags::CLONE_NEWUSER)
+        .step(|| "unshare a user namespace".into())
+        .map_err(user_namespace_remedy)?;
+    say(status, &Report::Unshared).step(|| "report to the launcher".into())?;
+    go.read_exact(&mut [0])
+        .step(|| "wait for the id maps".into())?;
+    drop(go);
+    if identity == Identity::Root {
+        // Rootless this is denied (user_namespaces(7)); what those groups could open is not reachable from a sandbox.
+        setgroups(&[]).step(|| "leave the supplementary groups".into())?;
+    }
+    let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
+    setresgid(gid, gid, gid).step(|| "become the lab's root group".into())?;
+    setresuid(uid, uid, uid).step(|| "become the lab's root user".into())?;
+    unshare(
+        CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWPID
+            | CloneFlags::CLONE_NEWNET
+            | CloneFlags::CLONE_NEWIPC
+            | CloneFlags::CLONE_NEWUTS,
+    )
+    .step(|| "unshare mount, PID, network, IPC and UTS namespaces".into())?;
+    if let ForkResult::Parent { child } = fork()? {
+        say(status, &Report::Started(child.as_raw()))
+            .step(|| "report the pid of the lab's first process".into())?;
+        sys::exit_now(0);
+    }
+    settle(session)?;
+    say(status, &Report::Ready).step(|| "report to the launcher".into())
+}
+
+/// PID 1 makes itself at home: session, output, mounts, name.
+fn settle(session: Session) -> Result<(), Failure> {
+    if let Session::Detached { log } = session {
+        setsid().step(|| "start a session".into())?;
+        let null = fs::File::open("/dev/null").step(|| "open /dev/null".into())?;
+        dup2_stdin(&null)
+            .and_then(|()| dup2_stdout(&log))
+            .and_then(|()| dup2_stderr(&log))
+            .step(|| "send the output to the log".into())?;
+    }
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    )
+    .step(|| "make the mounts private".into())?;
+    mount(
+        Some("proc"),
+        "/proc",
+        Some("proc"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
+        None::<&str>,
+    )
+    .step(|| "mount /proc".into())
+    .map_err(|failure| {
+        failure.remedy("inside a container this needs an unmasked /proc (docker run --security-opt systempaths=unconfined)")
+    })?;
+    sethostname("netns-setup").step(|| "set the host name".into())?;
+    umask(Mode::from_bits_truncate(0o022));
+    Ok(())
+}
+
+fn fork() -> Result<ForkResult, Failure> {
+    sys::fork().step(|| "fork before any thread exists".into())
+}
+
+/// Whether the caller's own map (it may be in a container) holds the sandboxes' id.
+fn maps_sandbox_id() -> Result<bool, Failure> {
+    Identity::current()
+        .map(|identity| identity == Identity::Root)
+        .step(|| "read /proc/self/uid_map".into())
+}
+
+/// Gives the new user namespace its ids. Written from outside: only there is the capability for more than one id.
+fn write_maps(identity: Identity, outer: Pid) -> Result<(), Failure> {
+    let write = |file: &str, text: &str| {
+        let path = format!("/proc/{outer}/{file}");
+        fs::write(&path, text).step(|| format!("write {file}"))
+    };
+    match identity {
+        Identity::Root => {
+            for file in ["uid_map", "gid_map"] {
+                let own = Path::new("/proc/self").join(file);
+                let own = fs::read_to_string(own).step(|| format!("read {file}"))?;
+                write(file, &identity_map(&own))?;
+            }
+            Ok(())
+        }
+        Identity::Rootless => {
+            write("uid_map", &format!("0 {} 1\n", geteuid()))?;
+            // A process that could drop a group might gain by it, so the kernel wants this said first (CVE-2014-8989).
+            write("setgroups", "deny")?;
+            write("gid_map", &format!("0 {} 1\n", getegid()))
+        }
+    }
+}
+
+/// Every id that the map's owner has, mapped to itself.
+fn identity_map(own: &str) -> String {
+    own.lines()
+        .filter_map(extent)
+        .map(|(inside, _, count)| format!("{inside} {inside} {count}\n"))
+        .collect()
+}
+
+fn user_namespace_remedy(failure: Failure) -> Failure {
+    match Errno::from_raw(failure.errno) {
+        Errno::EPERM | Errno::EACCES => failure.remedy(
+            "this system restricts unprivileged user namespaces; `netns-setup doctor` says how to permit them",
+        ),
+        Errno::ENOSPC | Errno::EUSERS => {
+            failure.remedy("raise it: sysctl user.max_user_namespaces=15000")
+        }
+        Errno::EINVAL => failure.remedy("the kernel needs CONFIG_USER_NS"),
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_keeps_every_id_it_has() {
+        assert_eq!(identity_map("0 0 4294967295\n"), "0 0 4294967295\n");
+        assert_eq!(
+            identity_map("  0  100000  1000\n 2000 7 65536\n"),
+            "0 0 1000\n2000 2000 65536\n"
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! Published ports: connections accepted on the host are dialled on from inside a namespace.
+//!
+//! A socket belongs to the namespace in which it was made, for good. The listeners were opened by the launcher, in the host's
+//! network, before it entered the lab; the sockets that dial are made by a thread that sits in the target namespace and keeps a few
+//! ready, so that a connection costs no hop between threads. Everything else is ordinary async code.
+
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use tokio::io::copy_bidirectional_with_sizes;
+use tokio::net::TcpSocket;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use super::namespace::NetNamespace;
+
+/// Sockets made ahead of need.
+const READY: usize = 32;
+/// Connections that one relay carries at once; more wait in the listener's backlog.
+const CONNECTIONS: usize = 4096;
+/// Bytes buffered in each direction of a connection.
+const BUFFER: usize = 16 * 1024;
+/// How long a connection may take to be dialled on before the caller is reset.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after the host could not accept (no descriptors left), so that the relay does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where a relay dials: from inside a namespace, an address as seen from there.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The namespace.
+    pub namespace: NetNamespace,
+    /// The address.
+    pub address: SocketAddrV4,
+}
+
+/// A running relay. Stops accepting, and closes what it carries, when dropped.
+#[derive(Debug)]
+pub struct Relay {
+    task: JoinHandle<()>,
+    local: SocketAddr,
+}
+
+impl Relay {
+    /// Carries what `listener` accepts to the `upstreams` in turn. To be called within a tokio runtime.
+    ///
+    /// A connection that cannot be dialled on is reset, so that the caller sees a refusal and not an empty answer.
+    ///
+    /// # Errors
+    /// When the listener is not usable or a namespace cannot be entered. `upstreams` must not be empty.
+    pub fn start(listener: TcpListener, upstreams: Vec<Upstream>) -> io::Result<Self> {
+        if upstreams.is_empty() {
+            return Err(io::Error::other("a relay needs somewhere to dial"));
+        }
+        let local = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let dialers = upstreams
+            .into_iter()
+            .map(|upstream| Dialer::start(upstream.namespace, upstream.address))
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            task: tokio::spawn(serve(listener, dialers)),
+            local,
+        })
+    }
+
+    /// The host address it listens on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: tokio::net::TcpListener, dialers: Vec<Dialer>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let dialers: Arc<[Dialer]> = dialers.into();
+    let turn = AtomicUsize::new(0);
+    // Owns the connections: they end with this task.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            return; // the semaphore is never closed
+        };
+        let client = match listener.accept().await {
+            Ok((client, _)) => client,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        let dialers = Arc::clone(&dialers);
+        let index = turn.fetch_add(1, Ordering::Relaxed) % dialers.len();
+        connections.spawn(async move {
+            carry(client, &dialers[index]).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Dials on and copies both ways. An end of stream is passed on as such (each direction closes for itself); a failure resets
+/// both sides.
+async fn carry(mut client: tokio::net::TcpStream, dialer: &Dialer) {
+    let dialled = tokio::time::timeout(DIAL_TIMEOUT, dialer.dial()).await;
+    let mut upstream = match dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(upstream) => upstream,
+        Err(error) => {
+            tracing::debug!(%error, address = %dialer.address, "cannot dial on");
+            let _ = client.set_zero_linger(); // the connection is gone already
+            return;
+        }
+    };
+    // Small answers must not wait for an acknowledgement (RFC 896); a socket that refuses is merely slower.
+    let _ = client.set_nodelay(true);
+    let _ = upstream.set_nodelay(true);
+    if copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER)
+        .await
+        .is_err()
+    {
+        let _ = client.set_zero_linger();
+        let _ = upstream.set_zero_linger();
+    }
+}
+
+/// Sockets of one namespace, made by a thread that stays there.
+#[derive(Debug)]
+struct Dialer {
+    sockets: tokio::sync::Mutex<mpsc::Receiver<io::Result<TcpStream>>>,
+    address: SocketAddrV4,
+}
+
+impl Dialer {
+    fn start(namespace: NetNamespace, address: SocketAddrV4) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(READY);
+        let (entered, answer) = std::sync::mpsc::sync_channel(1);
+        thread::Builder::new()
+            .name("relay-sockets".into())
+            .spawn(move || {
+                let enter = move_into(namespace.as_fd());
+                let inside = enter.is_ok();
+                // The receiver waits for exactly this answer.
+                let _ = entered.send(enter);
+                // Ends when the relay is gone and its receiver with it.
+                while inside && sender.blocking_send(new_socket()).is_ok() {}
+            })?;
+        answer
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the relay's thread ended")))?;
+        Ok(Self {
+            sockets: tokio::sync::Mutex::new(receiver),
+            address,
+        })
+    }
+
+    async fn dial(&self) -> io::Result<tokio::net::TcpStream> {
+        let socket = self.sockets.lock().await.recv().await;
+        let socket = socket.unwrap_or_else(|| Err(io::ErrorKind::BrokenPipe.into()))?;
+        TcpSocket::from_std_stream(socket)
+            .connect(self.address.into())
+            .await
+    }
+}
+
+fn move_into(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(setns(namespace, CloneFlags::CLONE_NEWNET)?)
+}
+
+/// A TCP socket of the calling thread's namespace, not connected yet.
+fn new_socket() -> io::Result<TcpStream> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    Ok(socket(AddressFamily::Inet, SockType::Stream, flags, None)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Shutdown};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn relay_to(address: SocketAddr) -> (Relay, SocketAddr) {
+        let SocketAddr::V4(address) = address else {
+            unreachable!("the tests listen on IPv4")
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let namespace = NetNamespace::current().unwrap();
+        let relay = Relay::start(listener, vec![Upstream { namespace, address }]).unwrap();
+        let local = relay.local_addr();
+        (relay, local)
+    }
+
+    /// Dialling needs setns, which needs privilege even towards one's own namespace: run where the tests have it.
+    fn may_setns() -> bool {
+        let own = NetNamespace::current().unwrap();
+        super::super::namespace::run_in(own.as_fd(), || ()).is_ok()
+    }
+
+    #[tokio::test]
+    async fn half_closed_streams_stay_open_the_other_way() {
+        if !may_setns() {
+            return;
+        }
+        let server = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let (_relay, address) = relay_to(server.local_addr().unwrap()).await;
+        let echo = tokio::spawn(async move {
+            let (mut peer, _) = server.accept().await.unwrap();
+            let mut text = String::new();
+            peer.read_to_string(&mut text).await.unwrap();
+            peer.write_all(text.to_uppercase().as_bytes())
+                .await
+                .unwrap();
+        });
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        client.write_all(b"all of it").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "ALL OF IT");
+        echo.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_refused_dial_resets_the_caller() {
+        if !may_setns() {
+            return;
+        }
+        let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = closed.local_addr().unwrap();
+        drop(closed);
+        let (_relay, address) = relay_to(address).await;
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let error = client.read(&mut [0; 1]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        let _ = client.into_std().unwrap().shutdown(Shutdown::Both);
+    }
+}

@@ -1,0 +1,105 @@
+//! The helper process: prepares the namespaces and forks the process that becomes the program.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::{ForkResult, sethostname, setsid};
+
+use super::wire::{self, DESCRIPTORS, Report, Request};
+use super::{SandboxSpec, join, privileges, program, root};
+use crate::kernel::failure::{Failure, Step};
+use crate::kernel::identity::Identity;
+use crate::kernel::sys;
+
+/// `main` of the helper. Its standard input is the socket to PID 1.
+pub(super) fn main() -> ExitCode {
+    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else {
+        return ExitCode::FAILURE;
+    };
+    let socket = UnixStream::from(socket);
+    let outcome = wire::receive(&socket)
+        .step(|| "receive the request".into())
+        .and_then(|(request, fds)| match request {
+            Request::Spawn(spec) => spawn(&spec, fds, &socket),
+            Request::Exec(spec) => join::exec(&spec, fds, &socket),
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            wire::report(&socket, &Report::Failed(failure));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn spawn(
+    spec: &SandboxSpec,
+    fds: [OwnedFd; DESCRIPTORS],
+    socket: &UnixStream,
+) -> Result<(), Failure> {
+    let [stdin, stdout, stderr, network] = fds;
+    setns(&network, CloneFlags::CLONE_NEWNET).step(|| "enter its network namespace".into())?;
+    drop(network);
+    unshare(
+        CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWPID
+            | CloneFlags::CLONE_NEWIPC
+            | CloneFlags::CLONE_NEWUTS,
+    )
+    .step(|| "unshare mount, PID, IPC and UTS namespaces".into())?;
+    fork_program(socket, || {
+        inhabit(spec)?;
+        program::execute(
+            &spec.argv,
+            &spec.env,
+            &spec.cwd,
+            program::Standard {
+                stdin,
+                stdout,
+                stderr,
+                terminal: false,
+            },
+        )
+    })
+}
+
+/// Forks; the child runs `become_program`, which only returns with a failure, and the parent reports the child's pid.
+pub(super) fn fork_program(
+    socket: &UnixStream,
+    become_program: impl FnOnce() -> Result<std::convert::Infallible, Failure>,
+) -> Result<(), Failure> {
+    match sys::fork().step(|| "fork the program's process".into())? {
+        ForkResult::Parent { child } => {
+            wire::report(socket, &Report::Started(child.as_raw()));
+            Ok(())
+        }
+        ForkResult::Child => {
+            let Err(failure) = become_program();
+            wire::report(socket, &Report::Failed(failure));
+            sys::exit_now(127)
+        }
+    }
+}
+
+/// PID 1 of the sandbox, from the lab's root user down to nobody in particular.
+fn inhabit(spec: &SandboxSpec) -> Result<(), Failure> {
+    setsid().step(|| "start a session".into())?;
+    sethostname(&spec.hostname).step(|| "set its host name".into())?;
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    )
+    .step(|| "make its mounts private".into())?;
+    let identity = Identity::current().step(|| "read the lab's id map".into())?;
+    let limits = root::build(spec)?;
+    privileges::limit(&spec.limits)?;
+    privileges::become_sandbox_user(identity)?;
+    privileges::own_user_namespace(identity, &limits)?;
+    privileges::drop_all()
+}

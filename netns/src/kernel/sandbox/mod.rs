@@ -1,0 +1,205 @@
+//! A sandbox for each instance: own PID, mount, IPC, UTS and user namespace around one program.
+//!
+//! The lab's PID 1 has threads, and a process with threads may not unshare. So it re-executes its own binary as
+//! `sandbox-init` (see [`intercept`]) and sends it, over a socket that is its standard input, what to do and the descriptors for it.
+//! That process prepares the namespaces, forks the program's future process, reports its pid, and ends; PID 1 inherits the
+//! program and its reaper sees it end. The socket closes by the program's `exec`, which is how success is known:
+//!
+//! ```text
+//! PID 1 ──exec──> sandbox-init: setns(net) unshare(mnt pid ipc uts) ──fork──> root file system, uid, user ns, no caps ──exec──> program
+//!       <──────── pid ────────────┘ ends                         <── failure, or end of stream ─────────────────────┘
+//! ```
+//! Only the user namespace is the sandbox's own; the others belong to the lab's, so that even a process that gained every
+//! capability there could change no mount, link or host name.
+
+mod etc;
+mod init;
+mod join;
+mod mounts;
+mod privileges;
+mod program;
+mod root;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, Step};
+use wire::{Report, Request};
+
+/// First argument of the re-executed binary.
+const SUBCOMMAND: &str = "sandbox-init";
+
+/// A program and the world it sees.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SandboxSpec {
+    /// The instance, for messages.
+    pub name: String,
+    /// Host name inside.
+    pub hostname: String,
+    /// Program and arguments. A program without a slash is looked up in the `PATH` of `env`.
+    pub argv: Vec<String>,
+    /// The whole environment; nothing is inherited.
+    pub env: BTreeMap<String, String>,
+    /// Working directory inside.
+    pub cwd: PathBuf,
+    /// What it sees beside the system's own read-only files.
+    pub mounts: Vec<Mount>,
+    /// The text of `/etc/hosts`.
+    pub hosts: String,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: ProcessLimits,
+}
+
+/// One mount. Everything is mounted without set-uid and device files; parent folders are made as needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// What is mounted.
+    pub source: MountSource,
+    /// Absolute path inside.
+    pub target: PathBuf,
+    /// Whether the program may only read.
+    pub read_only: bool,
+}
+
+/// What a mount shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A file or folder, by its absolute path in the lab.
+    Bind(PathBuf),
+    /// Memory, gone with the instance.
+    Tmpfs {
+        /// Most bytes it may hold; half of the machine's memory when absent (`tmpfs(5)`).
+        size: Option<u64>,
+        /// Permission bits of its root; 1777 when absent.
+        mode: Option<u32>,
+    },
+}
+
+/// Limits of the process itself (`setrlimit(2)`); processor and memory are control groups' business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessLimits {
+    /// Most open descriptors, cut to what the caller may grant.
+    pub open_files: u64,
+}
+
+impl Default for ProcessLimits {
+    fn default() -> Self {
+        Self { open_files: 65_536 }
+    }
+}
+
+/// A further program to run inside a sandbox that is up: `exec` and health checks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExecSpec {
+    /// The instance, for messages.
+    pub name: String,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: BTreeMap<String, String>,
+    /// Working directory inside.
+    pub cwd: PathBuf,
+    /// Makes standard input the controlling terminal of the program's session.
+    #[serde(default)]
+    pub terminal: bool,
+}
+
+/// The program's standard streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Streams<'fd> {
+    /// Standard input.
+    pub stdin: BorrowedFd<'fd>,
+    /// Standard output.
+    pub stdout: BorrowedFd<'fd>,
+    /// Standard error.
+    pub stderr: BorrowedFd<'fd>,
+}
+
+/// Starts a program in a sandbox of its own inside the network namespace `network`; returns when it has been executed.
+///
+/// The pid is the program's, as the calling process numbers it; the caller must be PID 1 (or a subreaper), which inherits the
+/// program, and must collect it and the helper process by waiting for any child ([`super::reaper::Reaper`]). Takes some milliseconds:
+/// not for an async worker.
+///
+/// # Errors
+/// The step that was refused, including a program that cannot be executed. Nothing is left running.
+pub fn spawn(
+    spec: &SandboxSpec,
+    network: BorrowedFd<'_>,
+    streams: Streams<'_>,
+) -> Result<Pid, Failure> {
+    let fds = [streams.stdin, streams.stdout, streams.stderr, network];
+    converse(&Request::Spawn(Box::new(spec.clone())), &fds)
+}
+
+/// Runs a further program in the sandbox whose first process is `target`. Like [`spawn`] in all else.
+///
+/// # Errors
+/// As [`spawn`]; also when `target` has ended.
+pub fn exec_in(target: Pid, spec: &ExecSpec, streams: Streams<'_>) -> Result<Pid, Failure> {
+    let target = super::sys::pidfd_open(target)
+        .step(|| format!("{}: hold its first process", spec.name))
+        .map_err(|failure| failure.remedy("it is not running; `netns-setup ps` shows what is"))?;
+    let fds = [
+        streams.stdin,
+        streams.stdout,
+        streams.stderr,
+        target.as_fd(),
+    ];
+    converse(&Request::Exec(Box::new(spec.clone())), &fds)
+}
+
+/// Takes over the process if it was started as a sandbox's helper. Must be the first thing that `main` does.
+#[must_use]
+pub fn intercept() -> Option<ExitCode> {
+    let is_helper = std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == SUBCOMMAND);
+    is_helper.then(init::main)
+}
+
+/// Starts a helper, tells it what to do, and listens until the program runs or has failed.
+#[expect(
+    clippy::zombie_processes,
+    reason = "PID 1 collects every child in one place; a second waiter would race with it"
+)]
+fn converse(request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Pid, Failure> {
+    let name = request.name();
+    let (ours, theirs) = UnixStream::pair().step(|| format!("{name}: make a socket pair"))?;
+    Command::new("/proc/self/exe")
+        .arg0("netns-setup")
+        .arg(SUBCOMMAND)
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .step(|| format!("{name}: start the sandbox's helper"))?;
+    wire::send(&ours, request, fds).step(|| format!("{name}: send its sandbox"))?;
+    let mut pid = None;
+    for report in wire::reports(&ours) {
+        match report.step(|| format!("{name}: listen to its sandbox"))? {
+            Report::Started(raw) => pid = Some(Pid::from_raw(raw)),
+            Report::Failed(mut failure) => {
+                failure.step = format!("{name}: {}", failure.step);
+                return Err(failure);
+            }
+        }
+    }
+    pid.ok_or_else(|| {
+        Failure::of(
+            format!("{name}: start its sandbox"),
+            io::Error::from(io::ErrorKind::UnexpectedEof).to_string(),
+        )
+    })
+}

@@ -1,0 +1,109 @@
+//! The system calls that have no safe wrapper: the crate's only unsafe code.
+#![expect(
+    unsafe_code,
+    reason = "fork, mount_setattr, close_range, pidfd_open and sigaction have no safe wrapper in std or nix"
+)]
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::unistd::{ForkResult, Pid};
+
+/// Forks the calling process, which must have one thread only: a lock that another thread held would stay locked in the child
+/// for ever.
+pub(super) fn fork() -> Result<ForkResult, Errno> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if threads != 1 {
+        return Err(Errno::EBUSY);
+    }
+    // SAFETY: the check above: no other thread exists, so the child's memory is that of a program stopped between two of its
+    // own statements, and the child may do whatever the parent could.
+    unsafe { nix::unistd::fork() }
+}
+
+/// Ends the calling process at once: no exit handlers, no destructors. For a forked child that shares its parent's buffers.
+pub(super) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no precondition and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Adds `MOUNT_ATTR_*` flags to the mount at `path` and, with `recursive`, to every mount below it (`mount_setattr(2)`, Linux
+/// 5.12). Unlike a remount it leaves all other flags alone, so a flag that is locked in a user namespace does not refuse it.
+pub(super) fn add_mount_attributes(
+    path: &Path,
+    attributes: u64,
+    recursive: bool,
+) -> Result<(), Errno> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let attributes = libc::mount_attr {
+        attr_set: attributes,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    let flags = libc::AT_SYMLINK_NOFOLLOW | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a C string and the attributes a mount_attr of the stated size; both live until the call returns.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    Errno::result(answer).map(drop)
+}
+
+/// Marks every descriptor from 3 on to be closed by `exec` (`close_range(2)`, Linux 5.11).
+pub(super) fn close_on_exec_from_3() -> Result<(), Errno> {
+    // SAFETY: only changes a flag of descriptors, closes none.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    Errno::result(answer).map(drop)
+}
+
+/// A descriptor for a process (`pidfd_open(2)`): readable once it has ended, and never another process's.
+pub(super) fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes two integers.
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    let fd = i32::try_from(Errno::result(answer)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives every signal its default action and blocks none. `exec` keeps what is ignored (Rust ignores SIGPIPE) and blocked.
+pub(super) fn reset_signals() -> Result<(), Errno> {
+    nix::sys::signal::SigSet::empty().thread_set_mask()?;
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL is no handler, so no code of ours can run in a signal. Numbers that cannot be changed (SIGKILL,
+        // SIGSTOP, the C library's own) are refused by the call, which is as well.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    Ok(())
+}
+
+/// Makes the terminal `fd` the controlling one of the calling session leader, so that Ctrl-C reaches it (`tty_ioctl(4)`).
+pub(super) fn set_controlling_terminal(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: TIOCSCTTY takes an integer and the descriptor is open.
+    let answer = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSCTTY, 0) };
+    Errno::result(answer).map(drop).map_err(io::Error::from)
+}
+
+/// Owns a descriptor that the kernel has just handed to this process in a message (`SCM_RIGHTS`).
+pub(super) fn adopt(received: RawFd) -> OwnedFd {
+    // SAFETY: descriptors received in a control message are new ones of this process, owned by nobody yet; the one caller passes
+    // exactly those.
+    unsafe { OwnedFd::from_raw_fd(received) }
+}
