@@ -1,5 +1,10 @@
 //! The only place that reads clocks and randomness, so that cores take them as parameters and tests can hold them still.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the module that the ban points to"
+)]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::RngExt;

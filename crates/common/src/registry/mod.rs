@@ -4,8 +4,11 @@
 //! a watcher follows all of them and merges what they say.
 
 mod address;
+mod client;
+mod merge;
 mod registration;
 mod resolve;
+mod sse;
 mod types;
 mod watch;
 
