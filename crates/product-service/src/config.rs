@@ -38,11 +38,22 @@ impl Default for Config {
 
 impl ServiceConfig for Config {
     fn validate(&self) -> Result<(), ConfigError> {
-        if self.currency.len() != 3 || !self.currency.bytes().all(|letter| letter.is_ascii_uppercase()) {
-            return Err(ConfigError::new("currency", "must be three capital letters (ISO 4217)"));
+        if self.currency.len() != 3
+            || !self
+                .currency
+                .bytes()
+                .all(|letter| letter.is_ascii_uppercase())
+        {
+            return Err(ConfigError::new(
+                "currency",
+                "must be three capital letters (ISO 4217)",
+            ));
         }
         if !(1..=1000).contains(&self.database_connections) {
-            return Err(ConfigError::new("database_connections", "must be 1 to 1000"));
+            return Err(ConfigError::new(
+                "database_connections",
+                "must be 1 to 1000",
+            ));
         }
         self.cache.validate()
     }
@@ -77,7 +88,10 @@ impl CacheConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         // An announced change is remembered for ten minutes, and has to outlive every value.
         let longest = Duration::from_secs(300);
-        for (key, value) in [("cache.ttl_ms", self.ttl_ms), ("cache.absent_ttl_ms", self.absent_ttl_ms)] {
+        for (key, value) in [
+            ("cache.ttl_ms", self.ttl_ms),
+            ("cache.absent_ttl_ms", self.absent_ttl_ms),
+        ] {
             if value.is_zero() || value > longest {
                 return Err(ConfigError::new(key, "must be 1 to 300000"));
             }
@@ -90,6 +104,10 @@ impl CacheConfig {
 
     /// As the cache takes them.
     pub fn times(&self) -> Times {
-        Times { ttl: self.ttl_ms, absent_ttl: self.absent_ttl_ms, timeout: self.timeout_ms }
+        Times {
+            ttl: self.ttl_ms,
+            absent_ttl: self.absent_ttl_ms,
+            timeout: self.timeout_ms,
+        }
     }
 }

@@ -59,7 +59,9 @@ impl TryFrom<String> for ShortId {
             return Err(Refused(format!("must be 1 to {MAX_ID} characters long")));
         }
         if !text.bytes().all(plain) {
-            return Err(Refused("may hold ASCII letters, digits, '-', '_' and '.' only".into()));
+            return Err(Refused(
+                "may hold ASCII letters, digits, '-', '_' and '.' only".into(),
+            ));
         }
         Ok(Self(text))
     }
@@ -74,7 +76,10 @@ impl fmt::Display for ShortId {
 /// Checks text of `1..=max` characters (or `0..=max`): PostgreSQL's text holds no NUL, and other control characters but
 /// line breaks and tabs have no business in a catalogue.
 fn text(value: String, max: usize, may_be_empty: bool) -> Result<String, Refused> {
-    if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+    if value
+        .chars()
+        .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    {
         return Err(Refused("must not hold control characters".into()));
     }
     if !may_be_empty && value.trim().is_empty() {
@@ -189,7 +194,10 @@ impl TryFrom<i64> for Delta {
         if value != 0 && (-MAX_DELTA..=MAX_DELTA).contains(&value) {
             Ok(Self(value))
         } else {
-            Err(Refused(format!("must be {} to {MAX_DELTA} and not 0", -MAX_DELTA)))
+            Err(Refused(format!(
+                "must be {} to {MAX_DELTA} and not 0",
+                -MAX_DELTA
+            )))
         }
     }
 }
@@ -224,7 +232,15 @@ mod tests {
 
     #[test]
     fn numbers_keep_to_their_bounds() {
-        assert!(Cents::try_from(0).is_ok() && Cents::try_from(-1).is_err() && Cents::try_from(MAX_PRICE + 1).is_err());
-        assert!(Quantity::try_from(0).is_err() && Quantity::try_from(999).is_ok() && Quantity::try_from(1000).is_err());
+        assert!(
+            Cents::try_from(0).is_ok()
+                && Cents::try_from(-1).is_err()
+                && Cents::try_from(MAX_PRICE + 1).is_err()
+        );
+        assert!(
+            Quantity::try_from(0).is_err()
+                && Quantity::try_from(999).is_ok()
+                && Quantity::try_from(1000).is_err()
+        );
     }
 }

@@ -15,7 +15,11 @@ pub fn database(error: sqlx::Error) -> Problem {
 fn is_passing(error: &sqlx::Error) -> bool {
     use sqlx::Error;
     match error {
-        Error::Io(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed | Error::Protocol(_) => true,
+        Error::Io(_)
+        | Error::PoolTimedOut
+        | Error::PoolClosed
+        | Error::WorkerCrashed
+        | Error::Protocol(_) => true,
         Error::Database(database) => database.code().is_some_and(|code| is_passing_state(&code)),
         _ => false,
     }
@@ -23,8 +27,13 @@ fn is_passing(error: &sqlx::Error) -> bool {
 
 /// SQLSTATEs of a server that is away, busy, starting, read-only (failing over), or not migrated yet.
 fn is_passing_state(code: &str) -> bool {
-    ["08", "53", "57"].iter().any(|class| code.starts_with(class))
-        || matches!(code, "40001" | "40P01" | "55P03" | "25006" | "42P01" | "3D000")
+    ["08", "53", "57"]
+        .iter()
+        .any(|class| code.starts_with(class))
+        || matches!(
+            code,
+            "40001" | "40P01" | "55P03" | "25006" | "42P01" | "3D000"
+        )
 }
 
 #[cfg(test)]
@@ -35,6 +44,8 @@ mod tests {
     fn a_database_away_is_503_and_a_mistake_of_ours_500() {
         assert_eq!(database(sqlx::Error::PoolTimedOut).status(), 503);
         assert_eq!(database(sqlx::Error::RowNotFound).status(), 500);
-        assert!(is_passing_state("57P03") && is_passing_state("55P03") && !is_passing_state("23505"));
+        assert!(
+            is_passing_state("57P03") && is_passing_state("55P03") && !is_passing_state("23505")
+        );
     }
 }

@@ -4,5 +4,8 @@ use common::service::{self, Service};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service::run(Service::new("product-service", 5000), product_service::serve)
+    service::run(
+        Service::new("product-service", 5000),
+        product_service::serve,
+    )
 }

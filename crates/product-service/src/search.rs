@@ -24,12 +24,18 @@ impl Search {
     pub fn parse(q: Option<&str>, category: Option<Category>) -> Result<Self, Refused> {
         let q = q.unwrap_or_default();
         if q.chars().count() > MAX_QUERY {
-            return Err(Refused(format!("must be at most {MAX_QUERY} characters long")));
+            return Err(Refused(format!(
+                "must be at most {MAX_QUERY} characters long"
+            )));
         }
         if q.chars().any(|c| c.is_control() && !c.is_whitespace()) {
             return Err(Refused("must not hold control characters".into()));
         }
-        let mut terms: Vec<String> = q.to_lowercase().split_whitespace().map(str::to_owned).collect();
+        let mut terms: Vec<String> = q
+            .to_lowercase()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
         terms.sort_unstable();
         terms.dedup();
         if terms.len() > MAX_TERMS {
@@ -91,9 +97,15 @@ mod tests {
     fn equal_questions_are_one() {
         assert_eq!(search(" Wireless  MOUSE "), search("mouse wireless mouse"));
         assert_eq!(search("  "), Search::parse(None, None).unwrap());
-        assert_ne!(search("mouse").fingerprint(), search("mous e").fingerprint());
+        assert_ne!(
+            search("mouse").fingerprint(),
+            search("mous e").fingerprint()
+        );
         let category = Category::try_from("mouse".to_owned()).unwrap();
-        assert_ne!(search("mouse").fingerprint(), Search::parse(None, Some(category)).unwrap().fingerprint());
+        assert_ne!(
+            search("mouse").fingerprint(),
+            Search::parse(None, Some(category)).unwrap().fingerprint()
+        );
     }
 
     #[test]

@@ -59,8 +59,19 @@ pub struct Shop {
 
 impl Shop {
     /// Puts the parts together.
-    pub fn new(pool: PgPool, cache: Arc<Cache>, currency: String, admin_token: Option<Secret>) -> Self {
-        Self { pool, cache, flights: Flights::default(), currency, admin: BearerAuth::new(admin_token) }
+    pub fn new(
+        pool: PgPool,
+        cache: Arc<Cache>,
+        currency: String,
+        admin_token: Option<Secret>,
+    ) -> Self {
+        Self {
+            pool,
+            cache,
+            flights: Flights::default(),
+            currency,
+            admin: BearerAuth::new(admin_token),
+        }
     }
 
     /// Guards changes to the catalogue.
@@ -82,17 +93,22 @@ impl Shop {
         if let Got::Hit(entry) = got {
             return Ok((entry, Source::Hit));
         }
-        let load = async |waited: bool| {
-            let got = if waited { self.cache.product(id).await } else { got };
+        let load = |waited: bool| async move {
+            let got = if waited {
+                self.cache.product(id).await
+            } else {
+                got
+            };
             if let Got::Hit(entry) = got {
                 return Ok((entry, Source::Hit));
             }
             let found = bounded(products::get(&self.pool, id)).await?;
             let revision = found.as_ref().map_or(0, |product| product.revision);
             let entry = match found {
-                Some(product) if !product.deleted => {
-                    Entry::Answer { etag: view::etag(&product), body: view::product(&product, &self.currency) }
-                }
+                Some(product) if !product.deleted => Entry::Answer {
+                    etag: view::etag(&product),
+                    body: view::product(&product, &self.currency),
+                },
                 _ => Entry::Absent,
             };
             if got == Got::Bypass {
@@ -109,13 +125,17 @@ impl Shop {
     /// # Errors
     /// Neither cache nor database could answer.
     pub async fn page(&self, request: &PageRequest) -> Answer {
-        let key = page_key(request);
-        let got = self.cache.page(&key).await;
+        let key = &page_key(request);
+        let got = self.cache.page(key).await;
         if let Got::Hit(entry) = got {
             return Ok((entry, Source::Hit));
         }
-        let load = async |waited: bool| {
-            let got = if waited { self.cache.page(&key).await } else { got };
+        let load = |waited: bool| async move {
+            let got = if waited {
+                self.cache.page(key).await
+            } else {
+                got
+            };
             if let Got::Hit(entry) = got {
                 return Ok((entry, Source::Hit));
             }
@@ -123,7 +143,7 @@ impl Shop {
             if got == Got::Bypass {
                 return Ok((entry, Source::Bypass));
             }
-            self.cache.fill_page(&key, revision, &entry).await;
+            self.cache.fill_page(key, revision, &entry).await;
             Ok((entry, Source::Miss))
         };
         self.flights.run(&format!("page:{key}"), load).await
@@ -133,14 +153,21 @@ impl Shop {
         let revision = products::revision(&self.pool).await?;
         let after = request.after.as_ref().map_or("", ProductId::as_str);
         // One more than asked for tells whether there is a next page.
-        let mut found = products::list(&self.pool, &request.search, after, request.limit + 1).await?;
+        let mut found =
+            products::list(&self.pool, &request.search, after, request.limit + 1).await?;
         let limit = usize::try_from(request.limit).unwrap_or(0);
         let more = found.len() > limit;
         found.truncate(limit);
         let last = found.last().filter(|_| more);
         let next = last.map(|last| cursor::encode(request.search.fingerprint(), &last.id));
         let body = view::page(&found, next.as_deref(), &self.currency);
-        Ok((revision, Entry::Answer { etag: String::new(), body }))
+        Ok((
+            revision,
+            Entry::Answer {
+                etag: String::new(),
+                body,
+            },
+        ))
     }
 
     /// Begins a write.
@@ -156,7 +183,11 @@ impl Shop {
     ///
     /// # Errors
     /// The database failed; the write may or may not have happened, as with any lost answer.
-    pub async fn commit(&self, transaction: PgTransaction<'static>, touched: &Touched) -> Result<(), Problem> {
+    pub async fn commit(
+        &self,
+        transaction: PgTransaction<'static>,
+        touched: &Touched,
+    ) -> Result<(), Problem> {
         self.cache.announce(touched).await;
         transaction.commit().await.map_err(failure::database)
     }
@@ -166,7 +197,10 @@ impl Shop {
 async fn bounded<T>(read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Problem> {
     match tokio::time::timeout(LOAD_DEADLINE, read).await {
         Ok(read) => read.map_err(failure::database),
-        Err(_) => Err(Problem::unavailable("the catalogue takes too long to answer", 1)),
+        Err(_) => Err(Problem::unavailable(
+            "the catalogue takes too long to answer",
+            1,
+        )),
     }
 }
 

@@ -10,7 +10,7 @@ use common::clock;
 use common::config::ConfigError;
 use common::health::DependencyHandle;
 use common::service::{BoxError, Context};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,26 +28,43 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 pub async fn serve(ctx: Context<Config>) -> Result<(), BoxError> {
     let config = &ctx.config;
     let owner = config.database.owner_url()?;
-    let pool = store::pool(config.database.runtime_url()?.expose(), config.database_connections)
-        .map_err(|error| ConfigError::new("database.url", error.to_string()))?;
-    let cache = Cache::new(config.redis.connection_url()?.expose(), config.cache.times(), &config.currency)
-        .map_err(|error| ConfigError::new("redis.url", error.to_string()))?;
+    let pool = store::pool(
+        config.database.runtime_url()?.expose(),
+        config.database_connections,
+    )
+    .map_err(|error| ConfigError::new("database.url", error.to_string()))?;
+    let cache = Cache::new(
+        config.redis.connection_url()?.expose(),
+        config.cache.times(),
+        &config.currency,
+    )
+    .map_err(|error| ConfigError::new("redis.url", error.to_string()))?;
     let cache = Arc::new(cache);
 
     // Without the cache the service is slower, not wrong: it is shown in /ready and never makes the instance unready.
     let redis = ctx.health.optional("redis");
     let keeper = Arc::clone(&cache);
     tokio::spawn(async move {
-        keeper.keep(|state| state.map_or_else(|error| redis.failed(error), |()| redis.ok())).await;
+        keeper
+            .keep(|state| state.map_or_else(|error| redis.failed(error), |()| redis.ok()))
+            .await;
     });
-    let (schema, postgres) = (ctx.health.dependency("schema"), ctx.health.dependency("postgres"));
+    let (schema, postgres) = (
+        ctx.health.dependency("schema"),
+        ctx.health.dependency("postgres"),
+    );
     let looked_at = pool.clone();
     tokio::spawn(async move {
         prepare(owner.expose(), &schema).await;
         watch(&looked_at, &postgres).await;
     });
 
-    let shop = Shop::new(pool.clone(), cache, config.currency.clone(), config.admin_token.clone());
+    let shop = Shop::new(
+        pool.clone(),
+        cache,
+        config.currency.clone(),
+        config.admin_token.clone(),
+    );
     let served = ctx.serve(app(Arc::new(shop))).await;
     pool.close().await;
     served
@@ -72,10 +89,10 @@ async fn prepare(owner: &str, schema: &DependencyHandle) {
 }
 
 async fn prepare_once(owner: &str) -> Result<usize, sqlx::Error> {
-    let mut connection = PgConnection::connect(owner).await?;
-    store::migrate::run(&mut connection).await?;
-    let seeded = store::seed::run(&mut connection).await?;
-    connection.close().await?;
+    let pool = store::owner_pool(owner)?;
+    store::migrate::run(&pool).await?;
+    let seeded = store::seed::run(&pool).await?;
+    pool.close().await;
     Ok(seeded)
 }
 

@@ -44,21 +44,26 @@ impl<'a> ProductView<'a> {
 }
 
 /// A product with its stock, as JSON.
-pub fn product(product: &Product, currency: &str) -> Bytes {
+pub(crate) fn product(product: &Product, currency: &str) -> Bytes {
     json(&ProductView::new(product, currency, Some(product.stock)))
 }
 
 /// A page of products, as JSON.
-pub fn page(products: &[Product], next_cursor: Option<&str>, currency: &str) -> Bytes {
-    let items = products.iter().map(|product| ProductView::new(product, currency, None)).collect();
+pub(crate) fn page(products: &[Product], next_cursor: Option<&str>, currency: &str) -> Bytes {
+    let items = products
+        .iter()
+        .map(|product| ProductView::new(product, currency, None))
+        .collect();
     json(&PageView { items, next_cursor })
 }
 
 /// A product's entity tag, without its quotes: version and stock decide the whole answer.
-pub fn etag(product: &Product) -> String {
+pub(crate) fn etag(product: &Product) -> String {
     format!("{}.{}", product.version, product.stock)
 }
 
 fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).expect("text, numbers and a time of this era always serialise").into()
+    serde_json::to_vec(value)
+        .expect("text, numbers and a time of this era always serialise")
+        .into()
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 /// Names the body's shape and rides in every entry: a replica of another release, or one with another currency,
 /// treats the entry as missing instead of serving it.
-pub type Shape = str;
+pub(super) type Shape = str;
 
 /// What is known about a key at a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Entry {
 }
 
 /// Spells an entry.
-pub fn encode(revision: i64, shape: &Shape, entry: &Entry) -> Vec<u8> {
+pub(super) fn encode(revision: i64, shape: &Shape, entry: &Entry) -> Vec<u8> {
     match entry {
         Entry::Changed => format!("{revision} !").into_bytes(),
         Entry::Absent => format!("{revision} 0{shape}").into_bytes(),
@@ -39,9 +39,13 @@ pub fn encode(revision: i64, shape: &Shape, entry: &Entry) -> Vec<u8> {
 }
 
 /// Reads an entry; `None` for anything this release did not write, which is then a miss and gets overwritten.
-pub fn decode(shape: &Shape, text: &Bytes) -> Option<(i64, Entry)> {
+pub(super) fn decode(shape: &Shape, text: &Bytes) -> Option<(i64, Entry)> {
     let space = text.iter().position(|&byte| byte == b' ')?;
-    let revision = std::str::from_utf8(&text[..space]).ok()?.parse().ok().filter(|&r: &i64| r >= 0)?;
+    let revision = std::str::from_utf8(&text[..space])
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|&r: &i64| r >= 0)?;
     let rest = text.slice(space + 1..);
     let entry = match rest.first()? {
         b'!' => Entry::Changed,
@@ -50,7 +54,10 @@ pub fn decode(shape: &Shape, text: &Bytes) -> Option<(i64, Entry)> {
             let line = rest.iter().position(|&byte| byte == b'\n')?;
             let head = std::str::from_utf8(&rest[1..line]).ok()?;
             let etag = head.strip_prefix(shape)?.strip_prefix(' ')?;
-            Entry::Answer { etag: etag.to_owned(), body: rest.slice(line + 1..) }
+            Entry::Answer {
+                etag: etag.to_owned(),
+                body: rest.slice(line + 1..),
+            }
         }
         _ => return None,
     };
@@ -66,8 +73,12 @@ mod tests {
         prop_oneof![
             Just(Entry::Changed),
             Just(Entry::Absent),
-            ("[0-9]{0,9}(\\.[0-9]{1,9})?", any::<Vec<u8>>())
-                .prop_map(|(etag, body)| Entry::Answer { etag, body: body.into() }),
+            ("[0-9]{0,9}(\\.[0-9]{1,9})?", any::<Vec<u8>>()).prop_map(|(etag, body)| {
+                Entry::Answer {
+                    etag,
+                    body: body.into(),
+                }
+            }),
         ]
     }
 

@@ -25,7 +25,9 @@ struct Lane<V> {
 
 impl<V> Default for Flights<V> {
     fn default() -> Self {
-        Self { lanes: Mutex::default() }
+        Self {
+            lanes: Mutex::default(),
+        }
     }
 }
 
@@ -33,7 +35,11 @@ impl<V: Clone> Flights<V> {
     /// Runs `load` for `key`, or waits for a load of the same key that begins from now on. `load` is told whether it had
     /// to wait for an earlier one, which may have filled the cache meanwhile. A caller that goes away mid-load hands the
     /// work to the next one waiting.
-    pub async fn run(&self, key: &str, load: impl AsyncFnOnce(bool) -> V) -> V {
+    pub async fn run<Load: Future<Output = V>>(
+        &self,
+        key: &str,
+        load: impl FnOnce(bool) -> Load,
+    ) -> V {
         let seat = self.join(key);
         let batch = Arc::clone(&lock(&seat.lane.open));
         batch
@@ -42,11 +48,7 @@ impl<V: Clone> Flights<V> {
                     Ok(guard) => (guard, false),
                     Err(_) => (seat.lane.running.lock().await, true),
                 };
-                let mut open = lock(&seat.lane.open);
-                if Arc::ptr_eq(&open, &batch) {
-                    *open = Arc::default();
-                }
-                drop(open);
+                seat.lane.close(&batch);
                 load(waited).await
             })
             .await
@@ -56,9 +58,26 @@ impl<V: Clone> Flights<V> {
     fn join(&self, key: &str) -> Seat<'_, V> {
         let mut lanes = lock(&self.lanes);
         let lane = lanes.entry(key.to_owned()).or_insert_with(|| {
-            Arc::new(Lane { running: tokio::sync::Mutex::default(), open: Mutex::default() })
+            Arc::new(Lane {
+                running: tokio::sync::Mutex::default(),
+                open: Mutex::default(),
+            })
         });
-        Seat { flights: self, key: key.to_owned(), lane: Arc::clone(lane) }
+        Seat {
+            flights: self,
+            key: key.to_owned(),
+            lane: Arc::clone(lane),
+        }
+    }
+}
+
+impl<V> Lane<V> {
+    /// Whoever comes from now on joins another batch.
+    fn close(&self, batch: &Arc<OnceCell<V>>) {
+        let mut open = lock(&self.open);
+        if Arc::ptr_eq(&open, batch) {
+            *open = Arc::default();
+        }
     }
 }
 
@@ -92,12 +111,17 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_makes_two_loads_and_nobody_shares_one_that_began_before_they_came() {
         let flights = Arc::new(Flights::default());
-        let (loads, started, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (loads, started, go) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(Notify::new()),
+            Arc::new(Notify::new()),
+        );
         let first = tokio::spawn({
-            let (flights, loads, started, go) = (flights.clone(), loads.clone(), started.clone(), go.clone());
+            let (flights, loads, started, go) =
+                (flights.clone(), loads.clone(), started.clone(), go.clone());
             async move {
                 flights
-                    .run("k", async |_| {
+                    .run("k", |_| async {
                         let n = loads.fetch_add(1, Ordering::SeqCst);
                         started.notify_one();
                         go.notified().await;
@@ -112,7 +136,7 @@ mod tests {
                 let (flights, loads) = (flights.clone(), loads.clone());
                 tokio::spawn(async move {
                     flights
-                        .run("k", async |waited| {
+                        .run("k", |waited| async move {
                             assert!(waited);
                             loads.fetch_add(1, Ordering::SeqCst)
                         })
@@ -140,7 +164,7 @@ mod tests {
             let (flights, started) = (flights.clone(), started.clone());
             async move {
                 flights
-                    .run("k", async |_| {
+                    .run("k", |_| async {
                         started.notify_one();
                         std::future::pending().await
                     })
@@ -150,7 +174,7 @@ mod tests {
         started.notified().await;
         let second = tokio::spawn({
             let flights = flights.clone();
-            async move { flights.run("k", async |_| 7).await }
+            async move { flights.run("k", |_| async { 7 }).await }
         });
         first.abort();
         assert_eq!(second.await.unwrap(), 7);

@@ -52,7 +52,11 @@ pub(super) struct Away;
 
 impl Link {
     /// Prepares the link; [`Self::keep`] connects it.
-    pub(super) fn new(url: &str, timeout: Duration, announcement_ttl: Duration) -> Result<Self, RedisError> {
+    pub(super) fn new(
+        url: &str,
+        timeout: Duration,
+        announcement_ttl: Duration,
+    ) -> Result<Self, RedisError> {
         Ok(Self {
             client: Client::open(url)?,
             timeout,
@@ -78,7 +82,9 @@ impl Link {
     /// Announces changes; what cannot be announced now is owed and paid before the circuit closes again.
     pub(super) async fn announce(&self, changes: &[Announcement]) {
         for batch in changes.chunks(BATCH) {
-            let sent = self.run::<()>(&announce_command(batch, self.announcement_ttl)).await;
+            let sent = self
+                .run::<()>(&announce_command(batch, self.announcement_ttl))
+                .await;
             if sent.is_err() {
                 let mut state = self.state();
                 // The circuit may have closed since: then what is owed needs another round of payment.
@@ -115,8 +121,13 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        redis::cmd("PING").query_async::<()>(&mut connection).await?;
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        redis::cmd("PING")
+            .query_async::<()>(&mut connection)
+            .await?;
         loop {
             let batch: Vec<Announcement> = {
                 let mut state = self.state();
@@ -125,9 +136,16 @@ impl Link {
                     state.live = Some(connection);
                     return Ok(());
                 }
-                state.owed.iter().take(BATCH).map(|(key, revision)| (key.clone(), *revision)).collect()
+                state
+                    .owed
+                    .iter()
+                    .take(BATCH)
+                    .map(|(key, revision)| (key.clone(), *revision))
+                    .collect()
             };
-            announce_command(&batch, self.announcement_ttl).query_async::<()>(&mut connection).await?;
+            announce_command(&batch, self.announcement_ttl)
+                .query_async::<()>(&mut connection)
+                .await?;
             let mut state = self.state();
             for (key, revision) in batch {
                 if state.owed.get(&key) == Some(&revision) {
@@ -175,7 +193,9 @@ fn announce_command(changes: &[Announcement], ttl: u64) -> redis::Cmd {
 
 /// Whole milliseconds, at least one: Redis refuses an expiry of 0.
 pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 #[cfg(test)]

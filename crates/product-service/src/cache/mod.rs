@@ -75,7 +75,11 @@ impl Cache {
     /// # Errors
     /// `url` is not a Redis URL.
     pub fn new(url: &str, times: Times, currency: &str) -> Result<Self, redis::RedisError> {
-        Ok(Self { link: Link::new(url, times.timeout, ANNOUNCEMENT_TTL)?, times, shape: format!("1{currency}") })
+        Ok(Self {
+            link: Link::new(url, times.timeout, ANNOUNCEMENT_TTL)?,
+            times,
+            shape: format!("1{currency}"),
+        })
     }
 
     /// Keeps the connection; run it for as long as the service runs. `report` is told when Redis comes and goes.
@@ -85,37 +89,55 @@ impl Cache {
 
     /// Looks a product up.
     pub async fn product(&self, id: &ProductId) -> Got {
-        let found = self.link.run::<Option<Bytes>>(redis::cmd("GET").arg(product_key(id.as_str()))).await;
+        let found = self
+            .link
+            .run::<Option<Bytes>>(redis::cmd("GET").arg(product_key(id.as_str())))
+            .await;
         count(match found {
             Err(Away) => Got::Bypass,
-            Ok(found) => found.and_then(|text| entry::decode(&self.shape, &text)).map_or(Got::Miss, known),
+            Ok(found) => found
+                .and_then(|text| entry::decode(&self.shape, &text))
+                .map_or(Got::Miss, known),
         })
     }
 
     /// Looks a list page up; only a page read at the catalogue's announced revision counts.
     pub async fn page(&self, page: &str) -> Got {
         let keys = [CATALOGUE.to_owned(), page_key(page)];
-        count(match self.link.run::<(Option<Bytes>, Option<Bytes>)>(redis::cmd("MGET").arg(&keys)).await {
-            Err(Away) => Got::Bypass,
-            Ok((Some(catalogue), Some(page))) => {
-                let now = entry::decode(&self.shape, &catalogue);
-                let page = entry::decode(&self.shape, &page);
-                match (now, page) {
-                    (Some((now, _)), Some(page)) if page.0 >= now => known(page),
-                    _ => Got::Miss,
+        count(
+            match self
+                .link
+                .run::<(Option<Bytes>, Option<Bytes>)>(redis::cmd("MGET").arg(&keys))
+                .await
+            {
+                Err(Away) => Got::Bypass,
+                Ok((Some(catalogue), Some(page))) => {
+                    let now = entry::decode(&self.shape, &catalogue);
+                    let page = entry::decode(&self.shape, &page);
+                    match (now, page) {
+                        (Some((now, _)), Some(page)) if page.0 >= now => known(page),
+                        _ => Got::Miss,
+                    }
                 }
-            }
-            Ok(_) => Got::Miss,
-        })
+                Ok(_) => Got::Miss,
+            },
+        )
     }
 
     /// Stores what was read of a product at `revision` (0: it does not exist), unless something newer is known.
     pub async fn fill_product(&self, id: &ProductId, revision: i64, entry: &Entry) {
-        let ttl = if matches!(entry, Entry::Absent) { self.times.absent_ttl } else { self.times.ttl };
+        let ttl = if matches!(entry, Entry::Absent) {
+            self.times.absent_ttl
+        } else {
+            self.times.ttl
+        };
         let value = entry::encode(revision, &self.shape, entry);
         if value.len() <= MAX_BODY {
             let mut command = redis::cmd("EVAL");
-            command.arg(script::FILL).arg(1).arg(product_key(id.as_str()));
+            command
+                .arg(script::FILL)
+                .arg(1)
+                .arg(product_key(id.as_str()));
             command.arg(revision).arg(value).arg(spread(ttl));
             let _ = self.link.run::<()>(&command).await; // the link has noted and reported a failure
         }
@@ -126,16 +148,29 @@ impl Cache {
         let value = entry::encode(revision, &self.shape, entry);
         if value.len() <= MAX_BODY {
             let mut command = redis::cmd("EVAL");
-            command.arg(script::FILL_PAGE).arg(2).arg(page_key(page)).arg(CATALOGUE);
-            command.arg(revision).arg(value).arg(spread(self.times.ttl)).arg(millis(ANNOUNCEMENT_TTL));
+            command
+                .arg(script::FILL_PAGE)
+                .arg(2)
+                .arg(page_key(page))
+                .arg(CATALOGUE);
+            command
+                .arg(revision)
+                .arg(value)
+                .arg(spread(self.times.ttl))
+                .arg(millis(ANNOUNCEMENT_TTL));
             let _ = self.link.run::<()>(&command).await; // the link has noted and reported a failure
         }
     }
 
     /// Announces what is about to be committed. Call it after the last statement and before `COMMIT`.
     pub async fn announce(&self, touched: &Touched) {
-        let products = touched.products.iter().map(|(id, revision)| (product_key(id), *revision));
-        let catalogue = touched.catalogue.map(|revision| (CATALOGUE.to_owned(), revision));
+        let products = touched
+            .products
+            .iter()
+            .map(|(id, revision)| (product_key(id), *revision));
+        let catalogue = touched
+            .catalogue
+            .map(|revision| (CATALOGUE.to_owned(), revision));
         let changes: Vec<_> = products.chain(catalogue).collect();
         self.link.announce(&changes).await;
     }

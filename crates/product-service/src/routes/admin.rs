@@ -55,16 +55,25 @@ pub(super) async fn create(
     State(shop): State<AppState>,
     JsonBody(new): JsonBody<NewProduct>,
 ) -> Result<Response, Problem> {
-    let card =
-        Card { name: new.name, description: new.description, category: new.category, price: new.price_cents };
+    let card = Card {
+        name: new.name,
+        description: new.description,
+        category: new.category,
+        price: new.price_cents,
+    };
     let mut transaction = shop.begin().await?;
-    let inserted = products::insert(&mut transaction, &new.id, &card, new.stock).await.map_err(failure::database)?;
+    let inserted = products::insert(&mut transaction, &new.id, &card, new.stock)
+        .await
+        .map_err(failure::database)?;
     let Some(product) = inserted else {
         let detail = format!("the id {} is taken, perhaps by a deleted product", new.id);
-        return Err(Problem::new(Slug::Conflict).field("/id", "is taken").detail(detail));
+        return Err(Problem::new(Slug::Conflict)
+            .field("/id", "is taken")
+            .detail(detail));
     };
     finish(&shop, transaction, &product.id, product.revision).await?;
-    let location = HeaderValue::try_from(format!("/products/{}", product.id)).map_err(Problem::internal)?;
+    let location =
+        HeaderValue::try_from(format!("/products/{}", product.id)).map_err(Problem::internal)?;
     let mut response = answer(&shop, StatusCode::CREATED, &product)?;
     response.headers_mut().insert(LOCATION, location);
     Ok(response)
@@ -84,7 +93,9 @@ pub(super) async fn update(
         price: change.price_cents,
     };
     let mut transaction = shop.begin().await?;
-    let updated = products::update(&mut transaction, &id, &card, change.version).await.map_err(failure::database)?;
+    let updated = products::update(&mut transaction, &id, &card, change.version)
+        .await
+        .map_err(failure::database)?;
     match updated {
         Updated::Done(product) => {
             finish(&shop, transaction, &product.id, product.revision).await?;
@@ -92,7 +103,9 @@ pub(super) async fn update(
         }
         Updated::Stale(current) => {
             let detail = format!("the current version is {current}");
-            Err(Problem::new(Slug::Stale).field("/version", detail.clone()).detail(detail))
+            Err(Problem::new(Slug::Stale)
+                .field("/version", detail.clone())
+                .detail(detail))
         }
         Updated::Unknown => Err(unknown(&id)),
     }
@@ -105,8 +118,12 @@ pub(super) async fn delete(
     PathParam(id): PathParam<ProductId>,
 ) -> Result<StatusCode, Problem> {
     let mut transaction = shop.begin().await?;
-    let revision = products::delete(&mut transaction, &id).await.map_err(failure::database)?;
-    let Some(revision) = revision else { return Err(unknown(&id)) };
+    let revision = products::delete(&mut transaction, &id)
+        .await
+        .map_err(failure::database)?;
+    let Some(revision) = revision else {
+        return Err(unknown(&id));
+    };
     finish(&shop, transaction, id.as_str(), revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -118,13 +135,24 @@ async fn finish(
     id: &str,
     revision: i64,
 ) -> Result<(), Problem> {
-    let catalogue = products::bump(&mut transaction).await.map_err(failure::database)?;
-    let touched = Touched { products: vec![(id.to_owned(), revision)], catalogue: Some(catalogue) };
+    let catalogue = products::bump(&mut transaction)
+        .await
+        .map_err(failure::database)?;
+    let touched = Touched {
+        products: vec![(id.to_owned(), revision)],
+        catalogue: Some(catalogue),
+    };
     shop.commit(transaction, &touched).await
 }
 
 fn answer(shop: &AppState, status: StatusCode, product: &Product) -> Result<Response, Problem> {
-    let etag = HeaderValue::try_from(format!("\"{}\"", view::etag(product))).map_err(Problem::internal)?;
+    let etag =
+        HeaderValue::try_from(format!("\"{}\"", view::etag(product))).map_err(Problem::internal)?;
     let content_type = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok((status, [content_type, (ETAG, etag)], view::product(product, shop.currency())).into_response())
+    Ok((
+        status,
+        [content_type, (ETAG, etag)],
+        view::product(product, shop.currency()),
+    )
+        .into_response())
 }

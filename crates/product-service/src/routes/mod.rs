@@ -24,9 +24,15 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub fn app(state: AppState) -> Router {
     Router::new()
         .route("/products", get(products::list).post(admin::create))
-        .route("/products/{id}", get(products::read).put(admin::update).delete(admin::delete))
+        .route(
+            "/products/{id}",
+            get(products::read).put(admin::update).delete(admin::delete),
+        )
         .route("/products/{id}/stock", post(stock::apply))
-        .route("/reservations/{order_id}", put(reservations::reserve).delete(reservations::release))
+        .route(
+            "/reservations/{order_id}",
+            put(reservations::reserve).delete(reservations::release),
+        )
         .with_state(state)
 }
 

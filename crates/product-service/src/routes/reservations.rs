@@ -42,10 +42,19 @@ pub(super) async fn reserve(
 ) -> Result<Json<Reservation>, Problem> {
     let lines = lines(&wanted.items)?;
     let mut transaction = shop.begin().await?;
-    let reserved = reservations::reserve(&mut transaction, order, &lines).await.map_err(failure::database)?;
+    let reserved = reservations::reserve(&mut transaction, order, &lines)
+        .await
+        .map_err(failure::database)?;
     let items = match reserved {
         Reserved::Done(held, products) => {
-            shop.commit(transaction, &Touched { products, catalogue: None }).await?;
+            shop.commit(
+                transaction,
+                &Touched {
+                    products,
+                    catalogue: None,
+                },
+            )
+            .await?;
             held
         }
         Reserved::Repeated(held) => held,
@@ -59,7 +68,10 @@ pub(super) async fn reserve(
         }
         Reserved::Unknown(ids) => return Err(unknown(&wanted.items, &ids)),
     };
-    Ok(Json(Reservation { items, currency: shop.currency().to_owned() }))
+    Ok(Json(Reservation {
+        items,
+        currency: shop.currency().to_owned(),
+    }))
 }
 
 /// `DELETE /reservations/{order_id}`
@@ -68,20 +80,38 @@ pub(super) async fn release(
     PathParam(order): PathParam<Uuid>,
 ) -> Result<StatusCode, Problem> {
     let mut transaction = shop.begin().await?;
-    let products = reservations::release(&mut transaction, order).await.map_err(failure::database)?;
-    shop.commit(transaction, &Touched { products, catalogue: None }).await?;
+    let products = reservations::release(&mut transaction, order)
+        .await
+        .map_err(failure::database)?;
+    shop.commit(
+        transaction,
+        &Touched {
+            products,
+            catalogue: None,
+        },
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// 1 to 100 lines, each product once.
 fn lines(items: &[Line]) -> Result<Lines, Problem> {
     if items.is_empty() || items.len() > MAX_LINES {
-        return Err(Problem::invalid("/items", format!("must be 1 to {MAX_LINES} items")));
+        return Err(Problem::invalid(
+            "/items",
+            format!("must be 1 to {MAX_LINES} items"),
+        ));
     }
     let mut lines = Lines::new();
     for (at, line) in items.iter().enumerate() {
-        if lines.insert(line.product_id.clone(), line.quantity).is_some() {
-            return Err(Problem::invalid(format!("/items/{at}/product_id"), "is in the list twice"));
+        if lines
+            .insert(line.product_id.clone(), line.quantity)
+            .is_some()
+        {
+            return Err(Problem::invalid(
+                format!("/items/{at}/product_id"),
+                "is in the list twice",
+            ));
         }
     }
     Ok(lines)
@@ -89,10 +119,14 @@ fn lines(items: &[Line]) -> Result<Lines, Problem> {
 
 /// 422 that points at every item naming one of `ids`.
 fn unknown(items: &[Line], ids: &[ProductId]) -> Problem {
-    items.iter().enumerate().filter(|(_, line)| ids.contains(&line.product_id)).fold(
-        Problem::new(Slug::Invalid),
-        |problem, (at, line)| {
-            problem.field(format!("/items/{at}/product_id"), format!("there is no product {}", line.product_id))
-        },
-    )
+    items
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| ids.contains(&line.product_id))
+        .fold(Problem::new(Slug::Invalid), |problem, (at, line)| {
+            problem.field(
+                format!("/items/{at}/product_id"),
+                format!("there is no product {}", line.product_id),
+            )
+        })
 }

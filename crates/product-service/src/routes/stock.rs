@@ -37,23 +37,41 @@ pub(super) async fn apply(
     JsonBody(Movement { id, delta }): JsonBody<Movement>,
 ) -> Result<Json<Applied>, Problem> {
     let mut transaction = shop.begin().await?;
-    let moved = stock::apply(&mut transaction, &product_id, &id, delta).await.map_err(failure::database)?;
+    let moved = stock::apply(&mut transaction, &product_id, &id, delta)
+        .await
+        .map_err(failure::database)?;
     let stock = match moved {
         Moved::Done { stock, revision } => {
-            let touched = Touched { products: vec![(product_id.as_str().to_owned(), revision)], catalogue: None };
+            let touched = Touched {
+                products: vec![(product_id.as_str().to_owned(), revision)],
+                catalogue: None,
+            };
             shop.commit(transaction, &touched).await?;
             stock
         }
         Moved::Repeated { stock } => stock,
         Moved::Reused => {
-            let detail = format!("the movement {id} was applied to another product or with another delta");
-            return Err(Problem::new(Slug::Conflict).field("/id", "belongs to another movement").detail(detail));
+            let detail =
+                format!("the movement {id} was applied to another product or with another delta");
+            return Err(Problem::new(Slug::Conflict)
+                .field("/id", "belongs to another movement")
+                .detail(detail));
         }
         Moved::OutOfBounds { stock } => {
-            let detail = format!("there are {stock} pieces, which cannot change by {}", delta.get());
-            return Err(Problem::new(Slug::Conflict).field("/delta", "leaves an impossible stock").detail(detail));
+            let detail = format!(
+                "there are {stock} pieces, which cannot change by {}",
+                delta.get()
+            );
+            return Err(Problem::new(Slug::Conflict)
+                .field("/delta", "leaves an impossible stock")
+                .detail(detail));
         }
         Moved::Unknown => return Err(unknown(&product_id)),
     };
-    Ok(Json(Applied { id, product_id, delta, stock }))
+    Ok(Json(Applied {
+        id,
+        product_id,
+        delta,
+        stock,
+    }))
 }

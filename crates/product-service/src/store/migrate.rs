@@ -1,6 +1,6 @@
 //! The schema. Replicas may race: sqlx holds an advisory lock while it migrates.
 
-use sqlx::PgConnection;
+use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 
 /// Every migration, embedded.
@@ -10,6 +10,6 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 ///
 /// # Errors
 /// The database failed, or holds a schema this release does not know.
-pub async fn run(owner: &mut PgConnection) -> Result<(), MigrateError> {
+pub async fn run(owner: &PgPool) -> Result<(), MigrateError> {
     MIGRATIONS.run(owner).await
 }

@@ -16,18 +16,35 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Bounds every statement and every wait for a row, so that no request can hold a lock for long.
-const LIMITS: [(&str, &str); 3] =
-    [("statement_timeout", "4s"), ("lock_timeout", "3s"), ("idle_in_transaction_session_timeout", "10s")];
+const LIMITS: [(&str, &str); 3] = [
+    ("statement_timeout", "4s"),
+    ("lock_timeout", "3s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
 
 /// A pool for the runtime role. It connects on first use: the database may come up later.
 ///
 /// # Errors
 /// `url` is not a PostgreSQL URL.
 pub fn pool(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name("product-service").options(LIMITS);
+    let options = PgConnectOptions::from_str(url)?
+        .application_name("product-service")
+        .options(LIMITS);
     Ok(PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))
         .idle_timeout(Duration::from_secs(300))
+        .connect_lazy_with(options))
+}
+
+/// One connection for the owner role, without the limits above: a migration may take its time.
+///
+/// # Errors
+/// `url` is not a PostgreSQL URL.
+pub fn owner_pool(url: &str) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name("product-service/owner");
+    Ok(PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(3))
         .connect_lazy_with(options))
 }

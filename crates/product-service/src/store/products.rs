@@ -45,7 +45,11 @@ pub struct Card {
 
 impl Card {
     fn search_text(&self) -> String {
-        domain::search_text(self.name.as_str(), self.category.as_str(), self.description.as_str())
+        domain::search_text(
+            self.name.as_str(),
+            self.category.as_str(),
+            self.description.as_str(),
+        )
     }
 }
 
@@ -70,7 +74,9 @@ pub async fn get(pool: &PgPool, id: &ProductId) -> Result<Option<Product>, sqlx:
 /// # Errors
 /// The database failed.
 pub async fn revision(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!("SELECT revision FROM catalogue").fetch_one(pool).await
+    sqlx::query_scalar!("SELECT revision FROM catalogue")
+        .fetch_one(pool)
+        .await
 }
 
 /// Up to `limit` products that match, in id order, after `after`. Two statements, so that each has a plan of its own:
@@ -78,7 +84,12 @@ pub async fn revision(pool: &PgPool) -> Result<i64, sqlx::Error> {
 ///
 /// # Errors
 /// The database failed.
-pub async fn list(pool: &PgPool, search: &Search, after: &str, limit: i64) -> Result<Vec<Product>, sqlx::Error> {
+pub async fn list(
+    pool: &PgPool,
+    search: &Search,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Product>, sqlx::Error> {
     let patterns = search.patterns();
     match search.category() {
         None => {
@@ -185,10 +196,12 @@ pub async fn update(
     if let Some(product) = changed {
         return Ok(Updated::Done(product));
     }
-    let current =
-        sqlx::query_scalar!("SELECT version FROM products WHERE id = $1 AND deleted_at IS NULL", id.as_str())
-            .fetch_optional(db)
-            .await?;
+    let current = sqlx::query_scalar!(
+        "SELECT version FROM products WHERE id = $1 AND deleted_at IS NULL",
+        id.as_str()
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(current.map_or(Updated::Unknown, Updated::Stale))
 }
 
@@ -212,5 +225,7 @@ pub async fn delete(db: &mut PgConnection, id: &ProductId) -> Result<Option<i64>
 /// # Errors
 /// The database failed.
 pub async fn bump(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!("UPDATE catalogue SET revision = revision + 1 RETURNING revision").fetch_one(db).await
+    sqlx::query_scalar!("UPDATE catalogue SET revision = revision + 1 RETURNING revision")
+        .fetch_one(db)
+        .await
 }

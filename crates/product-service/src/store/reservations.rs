@@ -54,7 +54,11 @@ pub enum Reserved {
 ///
 /// # Errors
 /// The database failed.
-pub async fn reserve(db: &mut PgConnection, order: Uuid, lines: &Lines) -> Result<Reserved, sqlx::Error> {
+pub async fn reserve(
+    db: &mut PgConnection,
+    order: Uuid,
+    lines: &Lines,
+) -> Result<Reserved, sqlx::Error> {
     // Of two copies of one request the second waits here for the first.
     let first = sqlx::query!(
         "INSERT INTO reservations (order_id, state) VALUES ($1, 'held') ON CONFLICT (order_id) DO NOTHING",
@@ -76,7 +80,11 @@ pub async fn reserve(db: &mut PgConnection, order: Uuid, lines: &Lines) -> Resul
     .fetch_all(&mut *db)
     .await?;
     let found: HashMap<_, _> = found.into_iter().map(|row| (row.id.clone(), row)).collect();
-    let unknown: Vec<_> = lines.keys().filter(|id| !found.contains_key(id.as_str())).cloned().collect();
+    let unknown: Vec<_> = lines
+        .keys()
+        .filter(|id| !found.contains_key(id.as_str()))
+        .cloned()
+        .collect();
     if !unknown.is_empty() {
         return Ok(Reserved::Unknown(unknown));
     }
@@ -86,9 +94,18 @@ pub async fn reserve(db: &mut PgConnection, order: Uuid, lines: &Lines) -> Resul
         let row = &found[id.as_str()];
         let (product_id, quantity) = (row.id.clone(), quantity.get());
         if row.stock < quantity {
-            short.push(Shortage { product_id, requested: quantity, available: row.stock });
+            short.push(Shortage {
+                product_id,
+                requested: quantity,
+                available: row.stock,
+            });
         } else {
-            held.push(Held { product_id, name: row.name.clone(), unit_price_cents: row.price_cents, quantity });
+            held.push(Held {
+                product_id,
+                name: row.name.clone(),
+                unit_price_cents: row.price_cents,
+                quantity,
+            });
         }
     }
     if !short.is_empty() {
@@ -117,12 +134,23 @@ pub async fn reserve(db: &mut PgConnection, order: Uuid, lines: &Lines) -> Resul
     )
     .fetch_all(db)
     .await?;
-    Ok(Reserved::Done(held, touched.into_iter().map(|row| (row.id, row.revision)).collect()))
+    Ok(Reserved::Done(
+        held,
+        touched
+            .into_iter()
+            .map(|row| (row.id, row.revision))
+            .collect(),
+    ))
 }
 
 /// Answers a request for an order that is known already.
-async fn repeat(db: &mut PgConnection, order: Uuid, lines: &Lines) -> Result<Reserved, sqlx::Error> {
-    let state = sqlx::query_scalar!("SELECT state FROM reservations WHERE order_id = $1", order).fetch_one(&mut *db);
+async fn repeat(
+    db: &mut PgConnection,
+    order: Uuid,
+    lines: &Lines,
+) -> Result<Reserved, sqlx::Error> {
+    let state = sqlx::query_scalar!("SELECT state FROM reservations WHERE order_id = $1", order)
+        .fetch_one(&mut *db);
     if state.await? == "released" {
         return Ok(Reserved::Released);
     }
@@ -131,7 +159,11 @@ async fn repeat(db: &mut PgConnection, order: Uuid, lines: &Lines) -> Result<Res
         && held.iter().zip(lines).all(|(held, (id, quantity))| {
             held.product_id == id.as_str() && held.quantity == quantity.get()
         });
-    Ok(if same { Reserved::Repeated(held) } else { Reserved::Conflict })
+    Ok(if same {
+        Reserved::Repeated(held)
+    } else {
+        Reserved::Conflict
+    })
 }
 
 async fn items(db: &mut PgConnection, order: Uuid) -> Result<Vec<Held>, sqlx::Error> {
@@ -149,7 +181,10 @@ async fn items(db: &mut PgConnection, order: Uuid) -> Result<Vec<Held>, sqlx::Er
 ///
 /// # Errors
 /// The database failed.
-pub async fn release(db: &mut PgConnection, order: Uuid) -> Result<Vec<(String, i64)>, sqlx::Error> {
+pub async fn release(
+    db: &mut PgConnection,
+    order: Uuid,
+) -> Result<Vec<(String, i64)>, sqlx::Error> {
     let unseen = sqlx::query!(
         "INSERT INTO reservations (order_id, state, released_at) VALUES ($1, 'released', now())
          ON CONFLICT (order_id) DO NOTHING",
@@ -174,9 +209,12 @@ pub async fn release(db: &mut PgConnection, order: Uuid) -> Result<Vec<(String, 
     let held = items(db, order).await?;
     let ids: Vec<String> = held.iter().map(|line| line.product_id.clone()).collect();
     let quantities: Vec<i64> = held.iter().map(|line| line.quantity).collect();
-    sqlx::query!("SELECT id FROM products WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", &ids)
-        .fetch_all(&mut *db)
-        .await?;
+    sqlx::query!(
+        "SELECT id FROM products WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
+        &ids
+    )
+    .fetch_all(&mut *db)
+    .await?;
     let touched = sqlx::query!(
         "UPDATE products p SET stock = p.stock + line.quantity, revision = p.revision + 1
          FROM unnest($1::text[], $2::bigint[]) AS line (id, quantity)
@@ -186,5 +224,8 @@ pub async fn release(db: &mut PgConnection, order: Uuid) -> Result<Vec<(String, 
     )
     .fetch_all(db)
     .await?;
-    Ok(touched.into_iter().map(|row| (row.id, row.revision)).collect())
+    Ok(touched
+        .into_iter()
+        .map(|row| (row.id, row.revision))
+        .collect())
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::{self, Category, Cents, Description, Name, ProductId, Refused, Stock};
 use serde::Deserialize;
-use sqlx::{Connection, PgConnection};
+use sqlx::PgPool;
 
 /// `id,name,description,category,price_cents,stock`, with a header.
 const CSV: &[u8] = include_bytes!("../../seed/products.csv");
@@ -29,14 +29,17 @@ pub struct Line {
 /// # Errors
 /// A line is not a product; says which.
 pub fn lines() -> Result<Vec<Line>, Refused> {
-    csv::Reader::from_reader(CSV).deserialize().collect::<Result<_, _>>().map_err(|error| Refused(error.to_string()))
+    csv::Reader::from_reader(CSV)
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(|error| Refused(error.to_string()))
 }
 
 /// Loads the seed unless this database was ever seeded; how many products were loaded.
 ///
 /// # Errors
 /// The database failed; then nothing was loaded.
-pub async fn run(owner: &mut PgConnection) -> Result<usize, sqlx::Error> {
+pub async fn run(owner: &PgPool) -> Result<usize, sqlx::Error> {
     let mut tx = owner.begin().await?;
     // Of two replicas the second waits here, and then finds it done.
     let first = sqlx::query!(
@@ -49,10 +52,21 @@ pub async fn run(owner: &mut PgConnection) -> Result<usize, sqlx::Error> {
         return Ok(0);
     }
     let lines = lines().expect("a test reads the embedded file");
-    let column = |of: fn(&Line) -> &str| lines.iter().map(|line| of(line).to_owned()).collect::<Vec<_>>();
+    let column = |of: fn(&Line) -> &str| {
+        lines
+            .iter()
+            .map(|line| of(line).to_owned())
+            .collect::<Vec<_>>()
+    };
     let texts: Vec<_> = lines
         .iter()
-        .map(|line| domain::search_text(line.name.as_str(), line.category.as_str(), line.description.as_str()))
+        .map(|line| {
+            domain::search_text(
+                line.name.as_str(),
+                line.category.as_str(),
+                line.description.as_str(),
+            )
+        })
         .collect();
     let prices: Vec<_> = lines.iter().map(|line| line.price_cents.get()).collect();
     let stocks: Vec<_> = lines.iter().map(|line| line.stock.get()).collect();
@@ -84,9 +98,25 @@ mod tests {
         let lines = lines().unwrap();
         let ids: BTreeSet<_> = lines.iter().map(|line| line.id.as_str()).collect();
         let categories: BTreeSet<_> = lines.iter().map(|line| line.category.as_str()).collect();
-        assert!(lines.len() >= 220 && ids.len() == lines.len(), "{} products, {} ids", lines.len(), ids.len());
+        assert!(
+            lines.len() >= 220 && ids.len() == lines.len(),
+            "{} products, {} ids",
+            lines.len(),
+            ids.len()
+        );
         assert!(categories.len() >= 12, "{categories:?}");
-        let three: Vec<_> = lines.iter().take(3).map(|l| (l.id.as_str(), l.name.as_str(), l.price_cents.get())).collect();
-        assert_eq!(three, [("1", "Laptop", 99_999), ("2", "Mouse", 2_999), ("3", "Keyboard", 7_999)]);
+        let three: Vec<_> = lines
+            .iter()
+            .take(3)
+            .map(|l| (l.id.as_str(), l.name.as_str(), l.price_cents.get()))
+            .collect();
+        assert_eq!(
+            three,
+            [
+                ("1", "Laptop", 99_999),
+                ("2", "Mouse", 2_999),
+                ("3", "Keyboard", 7_999)
+            ]
+        );
     }
 }

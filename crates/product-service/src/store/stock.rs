@@ -45,7 +45,9 @@ pub async fn apply(
     )
     .fetch_optional(&mut *db)
     .await?;
-    let Some(stock) = stock else { return Ok(Moved::Unknown) };
+    let Some(stock) = stock else {
+        return Ok(Moved::Unknown);
+    };
     let after = stock + delta.get();
     let inserted = sqlx::query!(
         "INSERT INTO stock_movements (id, product_id, delta, stock_after) VALUES ($1, $2, $3, $4)
@@ -59,12 +61,20 @@ pub async fn apply(
     .await?
     .rows_affected();
     if inserted == 0 {
-        let known =
-            sqlx::query!("SELECT product_id, delta, stock_after FROM stock_movements WHERE id = $1", id.as_str())
-                .fetch_one(db)
-                .await?;
+        let known = sqlx::query!(
+            "SELECT product_id, delta, stock_after FROM stock_movements WHERE id = $1",
+            id.as_str()
+        )
+        .fetch_one(db)
+        .await?;
         let same = known.product_id == product.as_str() && known.delta == delta.get();
-        return Ok(if same { Moved::Repeated { stock: known.stock_after } } else { Moved::Reused });
+        return Ok(if same {
+            Moved::Repeated {
+                stock: known.stock_after,
+            }
+        } else {
+            Moved::Reused
+        });
     }
     if !(0..=MAX_STOCK).contains(&after) {
         return Ok(Moved::OutOfBounds { stock });
@@ -76,5 +86,8 @@ pub async fn apply(
     )
     .fetch_one(db)
     .await?;
-    Ok(Moved::Done { stock: after, revision })
+    Ok(Moved::Done {
+        stock: after,
+        revision,
+    })
 }
