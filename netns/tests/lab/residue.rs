@@ -1,0 +1,96 @@
+//! What of this machine a lab could leave traces in, told by the kernel's own tools.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::instance::{Process, naming, still_running};
+use crate::setting::said;
+
+/// Links, rules, mounts, namespace names and control groups of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    things: BTreeSet<String>,
+}
+
+impl Snapshot {
+    pub(crate) fn take() -> Result<Self> {
+        let mut things = BTreeSet::new();
+        for link in json(Command::new("ip").args(["-j", "link"]))?
+            .as_array()
+            .context("ip -j link")?
+        {
+            things.insert(format!("link {}", link["ifname"]));
+        }
+        // An ordinary user may not list rules, nor could such a user have made one.
+        if nix::unistd::Uid::effective().is_root() {
+            let rules = json(Command::new("nft").args(["-s", "-j", "list", "ruleset"]))?;
+            things.extend(
+                rules["nftables"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|rule| format!("rule {rule}")),
+            );
+        }
+        things.extend(
+            std::fs::read_to_string("/proc/mounts")?
+                .lines()
+                .map(|mount| format!("mount {mount}")),
+        );
+        for entry in std::fs::read_dir("/run/netns").into_iter().flatten() {
+            things.insert(format!("name {}", entry?.path().display()));
+        }
+        groups(Path::new("/sys/fs/cgroup"), &mut things);
+        Ok(Self { things })
+    }
+
+    /// Waits until nothing is there that was not there before, and no process of the lab is left.
+    pub(crate) async fn is_all_there_is(
+        &self,
+        processes: &BTreeSet<Process>,
+        state: &Path,
+    ) -> Result<()> {
+        test_support::eventually("nothing is left behind", || async {
+            let added: Vec<String> = Self::take()?
+                .things
+                .difference(&self.things)
+                .cloned()
+                .collect();
+            ensure!(added.is_empty(), "left behind: {added:#?}");
+            let running = still_running(processes)?;
+            ensure!(running.is_empty(), "still running: {running:#?}");
+            let naming = naming(&state.to_string_lossy())?;
+            ensure!(
+                naming.is_empty(),
+                "processes that know the state folder: {naming:#?}"
+            );
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn json(command: &mut Command) -> Result<Value> {
+    let output = command
+        .output()
+        .with_context(|| format!("{command:?}: apt-get install --yes iproute2 nftables"))?;
+    ensure!(output.status.success(), "{command:?}: {}", said(&output));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Control groups of ours; others come and go with the machine's own services.
+fn groups(folder: &Path, things: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let path = entry.path();
+            if path.to_string_lossy().contains("netns-setup") {
+                things.insert(format!("cgroup {}", path.display()));
+            }
+            groups(&path, things);
+        }
+    }
+}

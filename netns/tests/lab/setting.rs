@@ -1,0 +1,301 @@
+//! Where the programs and files are, and one lab.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::Uid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Names the folder of the copies that an ordinary user runs.
+const COPIES: &str = "UNDERLAY_LAB_COPIES";
+/// An ordinary user without a name, a home or anything else on this machine; none of the kernel's special numbers.
+const ORDINARY_USER: u32 = 61_234;
+const SERVICES: [&str; 4] = [
+    "service-registry",
+    "product-service",
+    "order-service",
+    "api-gateway",
+];
+/// A command that takes longer hangs. `up` gives up on its own before.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(150);
+
+/// What every lab of this run shares.
+pub(crate) struct Setting {
+    /// netns-setup
+    setup: PathBuf,
+    /// The four services.
+    binaries: PathBuf,
+    /// docker-compose.yml and what it refers to.
+    project: PathBuf,
+    /// State folders of the labs; removed at the end.
+    scratch: TempDir,
+}
+
+impl Setting {
+    /// Finds the programs, building the services first when this is a checkout.
+    pub(crate) fn find() -> Result<Self> {
+        let scratch = tempfile::Builder::new()
+            .prefix("underlay-lab-")
+            .tempdir_in("/tmp")?;
+        if let Some(copies) = std::env::var_os(COPIES).map(PathBuf::from) {
+            return Ok(Self {
+                setup: copies.join("netns-setup"),
+                binaries: copies.clone(),
+                project: copies,
+                scratch,
+            });
+        }
+        let binaries = test_support::build_binaries(&SERVICES)?;
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("the workspace's folder")?
+            .to_owned();
+        Ok(Self {
+            setup: env!("CARGO_BIN_EXE_netns-setup").into(),
+            binaries,
+            project,
+            scratch,
+        })
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        Uid::effective().is_root()
+    }
+
+    /// The Compose file of the shop.
+    pub(crate) fn compose_file(&self) -> PathBuf {
+        self.project.join("docker-compose.yml")
+    }
+
+    /// A folder for files of one story.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.scratch.path().join(name);
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// netns-setup with nothing of the caller's environment but what it needs.
+    pub(crate) fn netns_setup(&self) -> Command {
+        let mut command = Command::new(&self.setup);
+        command
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .env("HOME", self.scratch.path())
+            .env("NETNS_STATE_DIR", self.scratch.path().join("state"))
+            .env("NETNS_BIN_DIR", &self.binaries)
+            .current_dir(self.scratch.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// This test with copies of everything it needs, run by an ordinary user: a checkout may lie where others cannot read.
+    pub(crate) fn for_ordinary_user(&self) -> Result<Command> {
+        let copies = self.folder("copies")?;
+        let this = std::env::current_exe()?;
+        for (from, name) in [(&self.setup, "netns-setup"), (&this, "lab")] {
+            copy(from, &copies.join(name))?;
+        }
+        for service in SERVICES {
+            copy(&self.binaries.join(service), &copies.join(service))?;
+        }
+        copy(&self.compose_file(), &copies.join("docker-compose.yml"))?;
+        copy_folder(&self.project.join("docker"), &copies.join("docker"))?;
+        let home = self.folder("home")?;
+        chown(&home, Some(ORDINARY_USER), Some(ORDINARY_USER))?;
+        std::fs::set_permissions(self.scratch.path(), std::fs::Permissions::from_mode(0o755))?;
+        let mut command = Command::new(copies.join("lab"));
+        command
+            .uid(ORDINARY_USER)
+            .gid(ORDINARY_USER)
+            .env(COPIES, &copies)
+            .env("HOME", &home)
+            .current_dir(&home);
+        Ok(command)
+    }
+}
+
+/// A hard link would do for files of one disk and one owner; these are to be read by another user.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
+    let executable = std::fs::metadata(from)?.permissions().mode() & 0o111 != 0;
+    Ok(std::fs::set_permissions(
+        to,
+        std::fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }),
+    )?)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o755))?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_folder(&from, &to)?;
+        } else {
+            copy(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// One lab: a project name, a Compose file, and ports and prefixes nobody else uses.
+pub(crate) struct Lab<'a> {
+    setting: &'a Setting,
+    pub(crate) name: String,
+    file: PathBuf,
+    environment: Vec<(String, String)>,
+    pub(crate) http_port: u16,
+    pub(crate) admin_port: u16,
+    /// Takes the lab down when this test is gone, however it ends; see [`watcher`].
+    watcher: Option<std::process::Child>,
+}
+
+impl<'a> Lab<'a> {
+    pub(crate) fn new(setting: &'a Setting, name: &str, file: PathBuf) -> Result<Self> {
+        let octets = |address: std::net::SocketAddr| address.ip().to_string();
+        let prefix = |tier: u8| {
+            let ip = octets(test_support::free_address());
+            let mut parts = ip.split('.').skip(1);
+            format!("10.{}.{}", parts.next().unwrap_or("77"), tier)
+        };
+        let port = || test_support::free_address().port();
+        let (http_port, gateway_port, admin_port) = (port(), port(), port());
+        let mut environment = vec![
+            ("FRONTEND_PREFIX".to_owned(), prefix(20)),
+            ("BACKEND_PREFIX".to_owned(), prefix(21)),
+            ("DATABASE_PREFIX".to_owned(), prefix(22)),
+        ];
+        for (key, port) in [
+            ("HTTP_PORT", http_port),
+            ("GATEWAY_PORT", gateway_port),
+            ("ADMIN_PORT", admin_port),
+        ] {
+            environment.push((key.to_owned(), port.to_string()));
+        }
+        let mut lab = Self {
+            setting,
+            name: name.into(),
+            file,
+            environment,
+            http_port,
+            admin_port,
+            watcher: None,
+        };
+        lab.watcher = Some(watcher(&lab.command(&["down", "--volumes"]))?);
+        Ok(lab)
+    }
+
+    /// The public door from the host.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http_port)
+    }
+
+    /// The folder with this lab's volumes and logs.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.setting.scratch.path().join("state").join(&self.name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.setting.netns_setup();
+        command
+            .arg("-p")
+            .arg(&self.name)
+            .arg("-f")
+            .arg(&self.file)
+            .args(arguments);
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+        command
+    }
+
+    /// Runs netns-setup on this lab, whatever comes of it.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        let running = command.kill_on_drop(true).output();
+        let said = format!("netns-setup {}", arguments.join(" "));
+        tokio::time::timeout(COMMAND_DEADLINE, running)
+            .await
+            .with_context(|| format!("{said}: hangs"))?
+            .context(said)
+    }
+
+    /// Runs netns-setup on this lab and insists on success: its standard output.
+    pub(crate) async fn expect(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.run(arguments).await?;
+        ensure!(
+            output.status.success(),
+            "netns-setup {}: {}",
+            arguments.join(" "),
+            said(&output)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs netns-setup on this lab and insists on a refusal with this exit code: what it said.
+    pub(crate) async fn refused(&self, code: i32, arguments: &[&str]) -> Result<String> {
+        let output = self.run(arguments).await?;
+        let said = said(&output);
+        ensure!(
+            output.status.code() == Some(code),
+            "netns-setup {}: expected exit code {code}: {said}",
+            arguments.join(" ")
+        );
+        Ok(said)
+    }
+
+    /// Runs a program inside an instance's sandbox.
+    pub(crate) async fn exec(&self, instance: &str, argv: &[&str]) -> Result<Output> {
+        let arguments: Vec<&str> = ["exec", "-T", instance]
+            .into_iter()
+            .chain(argv.iter().copied())
+            .collect();
+        self.run(&arguments).await
+    }
+
+    /// How the lab stands.
+    pub(crate) async fn status(&self) -> Result<Value> {
+        Ok(serde_json::from_str(
+            &self.expect(&["ps", "--json"]).await?,
+        )?)
+    }
+}
+
+impl Drop for Lab<'_> {
+    fn drop(&mut self) {
+        if let Some(mut watcher) = self.watcher.take() {
+            drop(watcher.stdin.take());
+            let _ = watcher.wait();
+        }
+    }
+}
+
+/// A shell that runs `down` when this process is gone or drops its end of the pipe: nothing is left even by a killed test.
+fn watcher(down: &Command) -> Result<std::process::Child> {
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "read -r _; exec \"$@\" >/dev/null 2>&1", "watcher"])
+        .arg(down.get_program())
+        .args(down.get_args());
+    command.env_clear().envs(
+        down.get_envs()
+            .filter_map(|(key, value)| Some((key, value?))),
+    );
+    Ok(command.stdin(Stdio::piped()).process_group(0).spawn()?)
+}
+
+/// Everything a command said, for messages.
+pub(crate) fn said(output: &Output) -> String {
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    format!("{}\n{}{}", output.status, out, err)
+}

@@ -1,0 +1,396 @@
+//! The shop from the real Compose file: brought up, used, hurt, scaled, taken down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::{Context, Result, ensure};
+use conformance::Shop;
+use serde_json::{Value, json};
+use test_support::eventually;
+
+use crate::instance::{Process, descendants, kill_process, resident};
+use crate::residue::Snapshot;
+use crate::setting::{Lab, Setting};
+use crate::steps::Steps;
+use crate::{policy, sandbox};
+
+const SERVICES: [&str; 4] = [
+    "api-gateway-1",
+    "order-service-1",
+    "product-service-1",
+    "service-registry-1",
+];
+
+pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
+    let Some((before, lab)) = steps
+        .step(
+            "a lab of its own, and a look at the machine before",
+            async {
+                Ok((
+                    Snapshot::take()?,
+                    Lab::new(setting, "shop", setting.compose_file())?,
+                ))
+            },
+        )
+        .await
+    else {
+        return;
+    };
+    steps
+        .step(
+            "a port that is taken is refused before anything is touched",
+            taken_port(&lab),
+        )
+        .await;
+    if steps
+        .step("the shop comes up", lab.expect(&["up", "-d"]))
+        .await
+        .is_none()
+    {
+        return;
+    }
+    figures(steps, &lab).await;
+    steps
+        .step(
+            "`up` again says that it is up and changes nothing",
+            up_again(&lab),
+        )
+        .await;
+    steps
+        .step("the shop keeps its public contract", contract(&lab))
+        .await;
+    figures(steps, &lab).await;
+    if let Some(tried) = steps
+        .step(
+            "every undeclared pair is closed, every declared one open",
+            closed(&lab),
+        )
+        .await
+    {
+        steps.figure("policy", tried);
+    }
+    steps
+        .step(
+            "neither service's roles can open the other's database",
+            sandbox::databases_are_apart(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "services are confined",
+            sandbox::services_are_confined(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "Redis is killed: slower, never an error",
+            redis_killed(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "the registry is killed: the shop goes on from what it knew",
+            registry_killed(&lab),
+        )
+        .await;
+
+    let order = steps.step("an order is placed", order(&lab)).await;
+    steps
+        .step("`down` leaves nothing behind", down(&lab, &before))
+        .await;
+    steps
+        .step(
+            "data of another PostgreSQL version is refused with the remedy",
+            other_version(&lab),
+        )
+        .await;
+    let scaled = lab.expect(&["up", "-d", "--scale", "product-service=3"]);
+    if steps
+        .step("it comes up again with three product services", scaled)
+        .await
+        .is_none()
+    {
+        return;
+    }
+    figures(steps, &lab).await;
+    if let Some(order) = order {
+        steps
+            .step("the order is still there", still_there(&lab, &order))
+            .await;
+    }
+    steps
+        .step("requests are spread exactly over the three", spread(&lab))
+        .await;
+    steps
+        .step(
+            "instances of one service cannot reach each other either",
+            closed(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "`kill -9` of the first process leaves nothing behind",
+            killed(&lab, &before),
+        )
+        .await;
+    steps
+        .step("it comes up after that, and goes down", async {
+            lab.expect(&["up", "-d"]).await?;
+            down(&lab, &before).await
+        })
+        .await;
+}
+
+async fn taken_port(lab: &Lab<'_>) -> Result<()> {
+    let taken = TcpListener::bind((Ipv4Addr::UNSPECIFIED, lab.http_port))?;
+    let said = lab.refused(69, &["up", "-d"]).await?;
+    ensure!(
+        said.contains(&lab.http_port.to_string()),
+        "does not name the port: {said}"
+    );
+    ensure!(
+        said.contains("docker-compose.yml:"),
+        "does not name the line: {said}"
+    );
+    ensure!(!lab.state().join("volumes").exists(), "volumes were made");
+    drop(taken);
+    Ok(())
+}
+
+/// What was measured; nothing here fails a run.
+async fn figures(steps: &Steps, lab: &Lab<'_>) {
+    let Ok(status) = lab.status().await else {
+        return;
+    };
+    steps.figure("network built, ms", &status["network_ms"]);
+    steps.figure("all healthy, ms", &status["ready_ms"]);
+    let mut total = 0;
+    for instance in status["instances"].as_array().into_iter().flatten() {
+        let named = instance["name"]
+            .as_str()
+            .filter(|name| SERVICES.contains(name));
+        let pid = instance["pid"]
+            .as_i64()
+            .and_then(|pid| i32::try_from(pid).ok());
+        if let Some((name, bytes)) = named.zip(pid.and_then(|pid| resident(pid).ok())) {
+            steps.figure(
+                &format!("resident memory of {name}, MB"),
+                format!("{:.1}", bytes as f64 / 1e6),
+            );
+            total += bytes;
+        }
+    }
+    steps.figure(
+        "resident memory of the four services, MB",
+        format!("{:.1}", total as f64 / 1e6),
+    );
+}
+
+async fn up_again(lab: &Lab<'_>) -> Result<()> {
+    let before = lab.instances().await?;
+    ensure!(
+        before.iter().all(|instance| instance.state == "healthy"),
+        "not all healthy: {before:?}"
+    );
+    let said = lab.run(&["up", "-d"]).await?;
+    let said = crate::setting::said(&said);
+    ensure!(said.contains("up"), "`up` twice: {said}");
+    ensure!(
+        lab.instances().await? == before,
+        "`up` twice changed something"
+    );
+    Ok(())
+}
+
+async fn contract(lab: &Lab<'_>) -> Result<()> {
+    let token = lab
+        .expect(&["secret", "admin-token"])
+        .await?
+        .trim()
+        .to_owned();
+    ensure!(token.len() >= 32, "the admin token is {token:?}");
+    let report = conformance::run(&Shop::new(&lab.url(), Some(token))?, |_| ()).await;
+    ensure!(
+        report.failed == 0 && report.skipped == 0,
+        "{report}\n{}",
+        report.failures()
+    );
+    let admin = reqwest::get(format!("http://127.0.0.1:{}/ready", lab.admin_port)).await?;
+    ensure!(
+        admin.status() == 200,
+        "the admin port on the host's loopback: {}",
+        admin.status()
+    );
+    Ok(())
+}
+
+async fn closed(lab: &Lab<'_>) -> Result<String> {
+    let bridge = policy::without_bridge_netfilter(lab).await?;
+    Ok(format!(
+        "{} (bridge-nf-call-iptables: {bridge})",
+        policy::every_pair(lab).await?
+    ))
+}
+
+async fn get(lab: &Lab<'_>, path: &str) -> Result<reqwest::Response> {
+    Ok(reqwest::get(format!("{}{path}", lab.url())).await?)
+}
+
+/// Kills an instance; until it is healthy again, each of `paths` has to be answered 200, again and again.
+async fn killed_unnoticed(lab: &Lab<'_>, name: &str, paths: &[&str]) -> Result<()> {
+    let before = lab.instance(name).await?;
+    kill_process(before.pid.with_context(|| format!("{name} runs"))?)?;
+    let mut answered = 0;
+    let mut wrong = Vec::new();
+    let deadline = crate::steps::now() + std::time::Duration::from_secs(60);
+    loop {
+        for _ in 0..10 {
+            for path in paths {
+                let answer = get(lab, path).await?;
+                if answer.status() == 200 {
+                    answered += 1;
+                } else {
+                    wrong.push(format!("{path}: {}", answer.status()));
+                }
+            }
+        }
+        let now = lab.instance(name).await?;
+        if now.restarts > before.restarts && now.state == "healthy" {
+            break;
+        }
+        ensure!(
+            crate::steps::now() < deadline,
+            "{name} does not come back: {now:?}"
+        );
+    }
+    ensure!(
+        wrong.is_empty(),
+        "{} of {} answers were wrong: {:?}",
+        wrong.len(),
+        wrong.len() + answered,
+        &wrong[..wrong.len().min(5)]
+    );
+    Ok(())
+}
+
+async fn redis_killed(lab: &Lab<'_>) -> Result<()> {
+    killed_unnoticed(
+        lab,
+        "redis-1",
+        &["/api/products", "/api/products/1", "/api/products?q=mouse"],
+    )
+    .await?;
+    eventually("carts work again", || async {
+        Ok(get(lab, "/api/cart").await?.error_for_status().map(drop)?)
+    })
+    .await
+}
+
+async fn registry_killed(lab: &Lab<'_>) -> Result<()> {
+    killed_unnoticed(
+        lab,
+        "service-registry-1",
+        &["/api/products", "/api/products/2", "/health"],
+    )
+    .await?;
+    // And orders, which cross two services: product-service is found by what order-service knew.
+    order(lab).await.map(drop)
+}
+
+async fn order(lab: &Lab<'_>) -> Result<Value> {
+    let body =
+        json!({"customer_id": "the-lab-test", "items": [{"product_id": "1", "quantity": 1}]});
+    let key = format!(
+        "{:?}",
+        std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_nanos()
+    );
+    let request = reqwest::Client::new()
+        .post(format!("{}/api/orders", lab.url()))
+        .header("idempotency-key", key)
+        .json(&body);
+    let answer = request.send().await?;
+    let (code, order) = (answer.status(), answer.text().await?);
+    ensure!(code == 201, "{code}: {order}");
+    Ok(serde_json::from_str(&order)?)
+}
+
+async fn still_there(lab: &Lab<'_>, order: &Value) -> Result<()> {
+    let id = order["id"].as_str().context("an id")?;
+    let read: Value = get(lab, &format!("/api/orders/{id}"))
+        .await?
+        .error_for_status()?
+        .json()
+        .await?;
+    ensure!(read == *order, "{read} is read, {order} was placed");
+    Ok(())
+}
+
+/// The processes of a lab that runs.
+async fn processes(lab: &Lab<'_>) -> Result<BTreeSet<Process>> {
+    let processes = descendants(lab.first_process().await?)?;
+    ensure!(
+        processes.len() > 6,
+        "only {} processes: {processes:?}",
+        processes.len()
+    );
+    Ok(processes)
+}
+
+async fn down(lab: &Lab<'_>, before: &Snapshot) -> Result<()> {
+    let processes = processes(lab).await?;
+    lab.expect(&["down"]).await?;
+    is_gone(lab, before, &processes).await?;
+    lab.expect(&["down"]).await?; // nothing to do is no error
+    Ok(())
+}
+
+async fn killed(lab: &Lab<'_>, before: &Snapshot) -> Result<()> {
+    let processes = processes(lab).await?;
+    kill_process(lab.first_process().await?)?;
+    is_gone(lab, before, &processes).await
+}
+
+async fn is_gone(lab: &Lab<'_>, before: &Snapshot, processes: &BTreeSet<Process>) -> Result<()> {
+    before.is_all_there_is(processes, &lab.state()).await?;
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, lab.http_port))
+        .context("the published port is still listened on")?;
+    ensure!(lab.state().join("volumes").is_dir(), "the volumes are gone");
+    Ok(())
+}
+
+/// Takes the data directory for one of another major version, and gives it back.
+async fn other_version(lab: &Lab<'_>) -> Result<()> {
+    let file = lab.state().join("volumes/postgres-data/PG_VERSION");
+    let version = std::fs::read_to_string(&file)?;
+    std::fs::write(&file, "9\n")?;
+    let said = lab
+        .run(&["up", "-d"])
+        .await
+        .map(|output| (output.status.success(), crate::setting::said(&output)));
+    std::fs::write(&file, &version)?;
+    let (ok, said) = said?;
+    ensure!(!ok, "the data of PostgreSQL 9 was taken: {said}");
+    for word in ["PostgreSQL 9", version.trim(), "remedy"] {
+        ensure!(said.contains(word), "does not say {word:?}: {said}");
+    }
+    Ok(())
+}
+
+async fn spread(lab: &Lab<'_>) -> Result<()> {
+    const REQUESTS: usize = 300;
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..REQUESTS {
+        let answer = get(lab, "/api/products").await?.error_for_status()?;
+        let by = answer
+            .headers()
+            .get("x-served-by")
+            .context("x-served-by")?
+            .to_str()?;
+        *counts.entry(by.to_owned()).or_default() += 1;
+    }
+    ensure!(
+        counts.len() == 3 && counts.values().all(|count| *count == REQUESTS / 3),
+        "{counts:?}"
+    );
+    Ok(())
+}
