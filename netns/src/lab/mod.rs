@@ -1,5 +1,11 @@
 //! Launches a plan and keeps it running.
 
+pub mod build;
+pub mod client;
+mod clock;
+pub mod init;
+pub mod listen;
+pub mod logs;
 pub mod protocol;
 pub mod state;
 pub mod supervise;

@@ -154,9 +154,8 @@ impl InstanceState {
 pub struct Status {
     /// The project's name.
     pub project: String,
-    /// The lab's first process, as the host numbers it (filled in by the command line).
-    #[serde(default)]
-    pub pid: Option<i32>,
+    /// The lab's first process, as the host numbers it.
+    pub pid: i32,
     /// Milliseconds since it began.
     pub uptime_ms: u64,
     /// How long building the network took, in milliseconds.
@@ -193,6 +192,8 @@ pub struct InstanceStatus {
     pub index: u32,
     /// Where it is in its life, and what its health check says.
     pub state: InstanceState,
+    /// What its health check says: `none`, `starting`, `healthy` or `unhealthy`.
+    pub health: String,
     /// Its address; `None`: it has no network.
     pub address: Option<std::net::Ipv4Addr>,
     /// Its process as the lab's PID namespace numbers it.

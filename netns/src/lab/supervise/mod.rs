@@ -13,9 +13,10 @@ use std::time::Duration;
 
 pub use backoff::{STREAK_RESET, restart_delay};
 pub use probe::{FAST_PROBE, Health, ProbeTimes};
-pub use unit::{Dependency, Exit, Unit};
+pub use unit::{Dependency, NOT_STARTED, Unit};
 
 use crate::compose::Condition;
+use crate::kernel::reaper::Exit;
 use probe::Prober;
 use unit::restarts_again;
 
@@ -141,7 +142,7 @@ impl Slot {
     /// It completed: ended with success, and its restart policy leaves it at that.
     #[must_use]
     pub fn has_completed(&self) -> bool {
-        matches!(self.state, State::Ended(Some(exit)) if exit.is_success())
+        matches!(self.state, State::Ended(Some(exit)) if exit.success())
     }
 
     fn meets(&self, condition: Condition) -> bool {
@@ -201,7 +202,7 @@ impl Supervisor {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let failed = |slot: &Slot| match slot.state {
-            State::Ended(exit) => !exit.is_some_and(Exit::is_success),
+            State::Ended(exit) => !exit.is_some_and(Exit::success),
             _ => slot.in_crash_loop() && !slot.is_well(),
         };
         if let Some(index) = self.slots.iter().position(failed) {
@@ -254,7 +255,7 @@ impl Supervisor {
                 slot.state = State::Running { since: now };
                 slot.prober.begin(now);
             }
-            Event::StartFailed(index) => self.ended(index, Exit::NOT_STARTED, now),
+            Event::StartFailed(index) => self.ended(index, NOT_STARTED, now),
             Event::Exited(index, exit) => self.ended(index, exit, now),
             Event::Probed(index, ok) => {
                 let slot = &mut self.slots[index];

@@ -3,7 +3,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::compose::Restart;
+use crate::compose::{Condition, Restart};
+use crate::kernel::reaper::Exit;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -64,7 +65,7 @@ fn up(lab: &mut Supervisor) {
     assert_eq!(lab.decide(Event::Tick, MS(0)), [Action::Start(0)]);
     assert_eq!(lab.decide(Event::Started(0), MS(1)), []);
     assert_eq!(
-        lab.decide(Event::Exited(0, Exit(0)), MS(20)),
+        lab.decide(Event::Exited(0, Exit::Code(0)), MS(20)),
         [Action::Start(1)]
     );
     assert_eq!(lab.decide(Event::Started(1), MS(21)), [Action::Probe(1)]);
@@ -88,13 +89,13 @@ fn each_instance_waits_for_what_it_depends_on_and_stops_before_it() {
     up(&mut lab);
     assert_eq!(lab.decide(Event::Shutdown, MS(1000)), [Action::Stop(2)]);
     assert_eq!(
-        lab.decide(Event::Exited(2, Exit(0)), MS(1100)),
+        lab.decide(Event::Exited(2, Exit::Code(0)), MS(1100)),
         [Action::Stop(1)]
     );
     assert_eq!(lab.decide(Event::Tick, MS(11_099)), []);
     assert_eq!(lab.decide(Event::Tick, MS(11_100)), [Action::Kill(1)]);
     assert_eq!(
-        lab.decide(Event::Exited(1, Exit(137)), MS(11_101)),
+        lab.decide(Event::Exited(1, Exit::Code(137)), MS(11_101)),
         [Action::Finish]
     );
 }
@@ -106,7 +107,7 @@ fn a_crash_loop_backs_off_and_fails_the_lab_until_it_was_well_again() {
     let mut now = MS(200);
     for streak in 0..CRASH_LOOP {
         assert_eq!(lab.verdict(), Verdict::Ready);
-        assert_eq!(lab.decide(Event::Exited(2, Exit(1)), now), []);
+        assert_eq!(lab.decide(Event::Exited(2, Exit::Code(1)), now), []);
         assert_eq!(
             lab.slots()[2].state,
             State::BackingOff {
@@ -127,7 +128,7 @@ fn a_crash_loop_backs_off_and_fails_the_lab_until_it_was_well_again() {
     lab.decide(Event::Probed(2, true), now + FAST_PROBE);
     assert_eq!(lab.verdict(), Verdict::Ready);
     now += FAST_PROBE + STREAK_RESET;
-    lab.decide(Event::Exited(2, Exit(1)), now);
+    lab.decide(Event::Exited(2, Exit::Code(1)), now);
     assert_eq!(
         lab.slots()[2].state,
         State::BackingOff {
@@ -173,9 +174,9 @@ fn a_policy_that_leaves_a_failure_alone_fails_the_lab() {
     assert_eq!(lab.verdict(), Verdict::Pending);
     assert_eq!(lab.decide(Event::Tick, MS(101)), [Action::Start(0)]);
     lab.decide(Event::Started(0), MS(101));
-    lab.decide(Event::Exited(0, Exit(3)), MS(102));
+    lab.decide(Event::Exited(0, Exit::Code(3)), MS(102));
     assert_eq!(lab.verdict(), Verdict::Failed(0));
-    assert_eq!(lab.slots()[0].last_exit, Some(Exit(3)));
+    assert_eq!(lab.slots()[0].last_exit, Some(Exit::Code(3)));
 }
 
 fn any_units() -> impl Strategy<Value = Vec<Unit>> {
@@ -250,7 +251,7 @@ proptest! {
                         let service = lab.slots()[index].unit.service.clone();
                         prop_assert!(lab.slots().iter().enumerate().all(|(other, slot)| !alive[other] || slot.unit.after.iter().all(|d| d.service != service)));
                     }
-                    Action::Kill(index) => { prop_assert!(alive[index]); alive[index] = false; probing[index] = false; queue.extend(lab.decide(Event::Exited(index, Exit(137)), now)); }
+                    Action::Kill(index) => { prop_assert!(alive[index]); alive[index] = false; probing[index] = false; queue.extend(lab.decide(Event::Exited(index, Exit::Code(137)), now)); }
                     Action::Finish => finished += 1,
                 }
             }
@@ -261,8 +262,8 @@ proptest! {
                     now += MS(pause);
                     let index = which as usize % count;
                     queue = match what % 8 {
-                        0 if alive[index] => { alive[index] = false; probing[index] = false; lab.decide(Event::Exited(index, Exit(0)), now) }
-                        1 if alive[index] => { alive[index] = false; probing[index] = false; lab.decide(Event::Exited(index, Exit(1)), now) }
+                        0 if alive[index] => { alive[index] = false; probing[index] = false; lab.decide(Event::Exited(index, Exit::Code(0)), now) }
+                        1 if alive[index] => { alive[index] = false; probing[index] = false; lab.decide(Event::Exited(index, Exit::Code(1)), now) }
                         2..=4 if probing[index] => { probing[index] = false; lab.decide(Event::Probed(index, what % 8 != 2), now) }
                         _ => lab.decide(Event::Tick, now),
                     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::compose::{Condition, Restart};
+use crate::kernel::reaper::Exit;
 
 use super::probe::ProbeTimes;
 
@@ -41,22 +42,10 @@ pub(super) fn restarts_again(policy: Restart, exit: Exit, restarts: u32) -> bool
         Restart::No => false,
         Restart::Always | Restart::UnlessStopped => true,
         Restart::OnFailure { max_retries } => {
-            !exit.is_success() && max_retries.is_none_or(|most| restarts < most)
+            !exit.success() && max_retries.is_none_or(|most| restarts < most)
         }
     }
 }
 
-/// How a process ended, as a shell would say it: its exit code, or 128 and the signal's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exit(pub i32);
-
-impl Exit {
-    /// It could not be started at all (the shell's "cannot execute").
-    pub const NOT_STARTED: Self = Self(126);
-
-    /// Whether it ended with success.
-    #[must_use]
-    pub fn is_success(self) -> bool {
-        self.0 == 0
-    }
-}
+/// How an instance that could not be started at all is said to have ended (the shell's "cannot execute").
+pub const NOT_STARTED: Exit = Exit::Code(126);

@@ -1,0 +1,170 @@
+//! What is printed: standard output for answers, standard error for progress and errors, colour only on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+/// The six colours that instances' names take in turn.
+const COLOURS: [&str; 6] = ["36", "33", "32", "35", "34", "96"];
+
+/// Whether colour is wanted on a stream: it is a terminal, and `NO_COLOR` (no-color.org) is unset.
+fn wanted(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// How text is painted for one stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint(bool);
+
+impl Paint {
+    /// For standard output.
+    #[must_use]
+    pub fn stdout() -> Self {
+        Self(wanted(io::stdout().is_terminal()))
+    }
+
+    /// For standard error.
+    #[must_use]
+    pub fn stderr() -> Self {
+        Self(wanted(io::stderr().is_terminal()))
+    }
+
+    /// `text` in the SGR attribute `code`.
+    #[must_use]
+    pub fn with(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// `text` in the colour of the instance with this number.
+    #[must_use]
+    pub fn instance(self, number: usize, text: &str) -> String {
+        self.with(COLOURS[number % COLOURS.len()], text)
+    }
+
+    /// Something good.
+    #[must_use]
+    pub fn good(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    /// Something bad.
+    #[must_use]
+    pub fn bad(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    /// Something of less importance.
+    #[must_use]
+    pub fn faint(self, text: &str) -> String {
+        self.with("2", text)
+    }
+}
+
+/// Writes to standard output. A reader that went away (`| head`) ends the program quietly, as for every other tool.
+///
+/// # Errors
+/// When standard output cannot be written for another reason.
+pub fn out(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => result,
+    }
+}
+
+/// Writes a line to standard error; there is nowhere to report that it failed.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Lines up `rows` under `heads`, two spaces between columns; numbers (columns in `right`) to the right.
+#[must_use]
+pub fn table(heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = (0..heads.len())
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| visible(cell))
+                .chain([heads[column].len()])
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
+    for row in std::iter::once(&heads).chain(rows) {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[column].saturating_sub(visible(cell)));
+            if column > 0 {
+                line.push_str("  ");
+            }
+            if right.contains(&column) {
+                line.push_str(&pad);
+                line.push_str(cell);
+            } else {
+                line.push_str(cell);
+                line.push_str(&pad);
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Characters that take a column: colour codes do not.
+fn visible(text: &str) -> usize {
+    let mut count = 0;
+    let mut in_code = false;
+    for character in text.chars() {
+        match character {
+            '\x1b' => in_code = true,
+            'm' if in_code => in_code = false,
+            _ if !in_code => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// A duration for people: `340ms`, `12s`, `5m12s`, `3h05m`, `2d04h`.
+#[must_use]
+pub fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0 => format!("{ms}ms"),
+        1..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// Bytes for people, in MB (10^6).
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a figure for people, with one decimal")]
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_whatever_is_painted() {
+        let rows = vec![
+            vec!["a".to_owned(), "\x1b[31mbad\x1b[0m".to_owned(), "10".to_owned()],
+            vec!["long".to_owned(), "ok".to_owned(), "9".to_owned()],
+        ];
+        assert_eq!(
+            table(&["NAME", "STATE", "N"], &[2], &rows),
+            "NAME  STATE   N\na     \x1b[31mbad\x1b[0m    10\nlong  ok      9\n"
+        );
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let shown: Vec<String> = [340, 12_000, 312_000, 11_100_000, 187_200_000].into_iter().map(duration).collect();
+        assert_eq!(shown, ["340ms", "12s", "5m12s", "3h05m", "2d04h"]);
+    }
+}

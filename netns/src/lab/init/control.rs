@@ -1,0 +1,194 @@
+//! The control socket: one task a connection, so that whoever hangs, hangs alone.
+
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::serve::{Located, Message};
+use crate::kernel::reaper::Reaper;
+use crate::kernel::sandbox::{self, Streams};
+use crate::lab::protocol::{MAX_REQUEST, Reply, Request, line, parse_request};
+
+/// How long a connection may take to say what it wants.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Descriptors that come with [`Request::Exec`].
+const STREAMS: usize = 3;
+
+/// Answers on the control socket for as long as it is polled.
+pub(super) async fn listen(
+    listener: UnixListener,
+    messages: UnboundedSender<Message>,
+    reaper: Reaper,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (messages, reaper) = (messages.clone(), reaper.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, messages, reaper).await {
+                        tracing::debug!(%error, "a control connection broke");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a control connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn converse(
+    mut stream: UnixStream,
+    messages: UnboundedSender<Message>,
+    reaper: Reaper,
+) -> io::Result<()> {
+    let (text, fds) = tokio::time::timeout(REQUEST_TIMEOUT, receive(&stream)).await??;
+    match parse_request(&text) {
+        Err(message) => say(&mut stream, &Reply::Error { message }).await,
+        Ok(Request::Status) => {
+            let (sender, answer) = oneshot::channel();
+            let _ = messages.send(Message::Status(sender));
+            match answer.await {
+                Ok(status) => say(&mut stream, &Reply::Status(status)).await,
+                Err(_) => Ok(()), // the lab is ending
+            }
+        }
+        Ok(Request::Down) => {
+            let (sender, mut replies) = unbounded_channel();
+            let _ = messages.send(Message::Down(sender));
+            while let Some(reply) = replies.recv().await {
+                say(&mut stream, &reply).await?;
+            }
+            Ok(())
+        }
+        Ok(Request::Exec { target, argv, tty }) => {
+            let (sender, answer) = oneshot::channel();
+            let _ = messages.send(Message::Locate {
+                target,
+                argv,
+                tty,
+                answer: sender,
+            });
+            let reply = match answer.await {
+                Ok(Ok(located)) => exec(&mut stream, located, fds, &reaper).await?,
+                Ok(Err(message)) => Reply::Error { message },
+                Err(_) => return Ok(()),
+            };
+            say(&mut stream, &reply).await
+        }
+    }
+}
+
+/// Runs the program on the caller's own descriptors; passes signals on; kills it when the caller goes away.
+async fn exec(
+    stream: &mut UnixStream,
+    located: Located,
+    fds: Vec<OwnedFd>,
+    reaper: &Reaper,
+) -> io::Result<Reply> {
+    let Ok([stdin, stdout, stderr]) = <[OwnedFd; STREAMS]>::try_from(fds) else {
+        return Ok(Reply::Error {
+            message: "exec comes with standard input, output and error".to_owned(),
+        });
+    };
+    let started = tokio::task::spawn_blocking(move || {
+        let streams = Streams {
+            stdin: stdin.as_fd(),
+            stdout: stdout.as_fd(),
+            stderr: stderr.as_fd(),
+        };
+        sandbox::exec_in(located.pid, &located.spec, streams)
+    });
+    let pid = match started.await? {
+        Ok(pid) => pid,
+        Err(failure) => {
+            return Ok(Reply::Error {
+                message: failure.to_string(),
+            });
+        }
+    };
+    let exit = reaper.exit_of(pid);
+    tokio::pin!(exit);
+    let mut byte = [0_u8];
+    loop {
+        tokio::select! {
+            exit = &mut exit => return Ok(Reply::Exited { code: exit.shell_code() }),
+            read = stream.read(&mut byte) => {
+                let signal = match read {
+                    Ok(1) => Signal::try_from(i32::from(byte[0])).ok(),
+                    Ok(_) | Err(_) => Some(Signal::SIGKILL),
+                };
+                if let Some(signal) = signal {
+                    let _ = kill(pid, signal); // it may have ended just now
+                }
+                if signal == Some(Signal::SIGKILL) {
+                    return Ok(Reply::Exited { code: exit.await.shell_code() });
+                }
+            }
+        }
+    }
+}
+
+async fn say(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
+    stream.write_all(&line(reply)?).await
+}
+
+/// Reads the request line, and whatever descriptors ride on its bytes.
+async fn receive(stream: &UnixStream) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut text = Vec::new();
+    let mut fds = Vec::new();
+    while !text.ends_with(b"\n") {
+        if text.len() > MAX_REQUEST {
+            return Err(io::Error::other("a request without an end"));
+        }
+        stream.readable().await?;
+        let mut buffer = [0_u8; 4096];
+        match stream.try_io(Interest::READABLE, || {
+            receive_some(stream, &mut buffer, &mut fds)
+        }) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => text.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((text, fds))
+}
+
+#[expect(
+    unsafe_code,
+    reason = "descriptors that the kernel hands over in a control message arrive as bare numbers"
+)]
+fn receive_some(
+    stream: &UnixStream,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let mut space = nix::cmsg_space!([i32; STREAMS]);
+    let mut slices = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<()>(
+        stream.as_raw_fd(),
+        &mut slices,
+        Some(&mut space),
+        MsgFlags::MSG_CMSG_CLOEXEC,
+    )?;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(received) = control {
+            // SAFETY: the kernel has just made these descriptors for this process (unix(7)); nothing else owns them.
+            fds.extend(
+                received
+                    .into_iter()
+                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+            );
+        }
+    }
+    Ok(message.bytes)
+}

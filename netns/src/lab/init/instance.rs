@@ -1,0 +1,199 @@
+//! From a service of the file to the sandbox of one of its instances. Pure.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::compose::{self, Healthcheck, Run, Server, Service};
+use crate::kernel::sandbox::{ExecSpec, Mount, MountSource, ProcessLimits, SandboxSpec};
+use crate::lab::build::Binaries;
+use crate::lab::state::StateDir;
+use crate::lab::supervise::{Dependency, ProbeTimes, Unit};
+use crate::plan::Instance;
+
+/// Where programs are looked up, as in the official images.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where the entrypoint that speaks for the official PostgreSQL image is shown.
+const POSTGRES_ENTRYPOINT: &str = "/docker-entrypoint.sh";
+/// That script, which serves container images as well.
+pub const POSTGRES_ENTRYPOINT_TEXT: &str =
+    include_str!("../../../../docker/postgres/docker-entrypoint.sh");
+/// Its file in the state folder's `run`.
+pub const POSTGRES_ENTRYPOINT_FILE: &str = "postgres-entrypoint.sh";
+
+/// Where things are on this machine.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    /// The project's state folder.
+    pub state: &'a StateDir,
+    /// The built services.
+    pub binaries: &'a Binaries,
+    /// PostgreSQL's programs, in Debian's folder of the newest version.
+    pub postgres_programs: Option<PathBuf>,
+}
+
+/// What the supervisor has to know of the instance.
+#[must_use]
+pub fn unit(service: &Service, instance: &Instance) -> Unit {
+    Unit {
+        name: instance.name.clone(),
+        service: service.name.clone(),
+        after: service
+            .depends_on
+            .iter()
+            .map(|(service, dependency)| Dependency {
+                service: service.clone(),
+                condition: dependency.condition,
+            })
+            .collect(),
+        restart: service.restart,
+        probe: service.healthcheck.as_ref().map(|check| ProbeTimes {
+            interval: check.interval,
+            retries: check.retries,
+            start_period: check.start_period,
+        }),
+        stop_grace: service.stop_grace_period,
+    }
+}
+
+/// The sandbox of the instance.
+#[must_use]
+pub fn sandbox(service: &Service, instance: &Instance, machine: &Machine<'_>) -> SandboxSpec {
+    let mut mounts: Vec<Mount> = Vec::new();
+    match &service.run {
+        Run::Cargo { package } => {
+            if let Some(binary) = machine.binaries.get(package) {
+                mounts.push(read_only(binary, &format!("/app/{package}")));
+            }
+        }
+        Run::Server(Server::Postgres) => {
+            mounts.push(read_only(
+                &machine.state.run().join(POSTGRES_ENTRYPOINT_FILE),
+                POSTGRES_ENTRYPOINT,
+            ));
+        }
+        Run::Server(Server::Redis) | Run::Exec { .. } => {}
+    }
+    mounts.extend(service.mounts.iter().map(|mount| Mount {
+        source: match &mount.source {
+            compose::MountSource::Volume(name) => MountSource::Bind(machine.state.volume(name)),
+            compose::MountSource::Bind(path) => MountSource::Bind(path.clone()),
+            compose::MountSource::Tmpfs { size, mode } => MountSource::Tmpfs {
+                size: *size,
+                mode: *mode,
+            },
+        },
+        target: mount.target.clone(),
+        read_only: mount.read_only,
+    }));
+    SandboxSpec {
+        name: instance.name.clone(),
+        hostname: instance.hostname.clone(),
+        argv: argv(service),
+        env: environment(service, instance, machine),
+        cwd: working_folder(service),
+        mounts,
+        hosts: instance.etc_hosts(),
+        limits: ProcessLimits::default(),
+    }
+}
+
+/// The program that asks the instance for its health.
+#[must_use]
+pub fn health_check(sandbox: &SandboxSpec, check: &Healthcheck) -> ExecSpec {
+    program(sandbox, check.test.clone(), false)
+}
+
+/// A further program in the instance's sandbox.
+#[must_use]
+pub fn program(sandbox: &SandboxSpec, argv: Vec<String>, terminal: bool) -> ExecSpec {
+    ExecSpec {
+        name: sandbox.name.clone(),
+        argv,
+        env: sandbox.env.clone(),
+        cwd: sandbox.cwd.clone(),
+        terminal,
+    }
+}
+
+/// Entrypoint and command, with those of the image it stands for where the file is silent.
+fn argv(service: &Service) -> Vec<String> {
+    let words = |words: &[&str]| {
+        words
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (entrypoint, command) = match &service.run {
+        Run::Exec { argv } => return argv.clone(),
+        Run::Cargo { package } => (vec![format!("/app/{package}")], Vec::new()),
+        Run::Server(Server::Postgres) => (
+            words(&["/bin/sh", POSTGRES_ENTRYPOINT]),
+            words(&["postgres"]),
+        ),
+        Run::Server(Server::Redis) => (Vec::new(), words(&["redis-server"])),
+    };
+    // As in Docker: an entrypoint of the file's own also replaces the image's command.
+    let command = match (&service.command, &service.entrypoint) {
+        (Some(command), _) => command.clone(),
+        (None, Some(_)) => Vec::new(),
+        (None, None) => command,
+    };
+    let mut argv = service.entrypoint.clone().unwrap_or(entrypoint);
+    argv.extend(command);
+    argv
+}
+
+fn environment(
+    service: &Service,
+    instance: &Instance,
+    machine: &Machine<'_>,
+) -> BTreeMap<String, String> {
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), PATH.to_owned()),
+        ("HOME".to_owned(), "/tmp".to_owned()),
+        ("HOSTNAME".to_owned(), instance.hostname.clone()),
+    ]);
+    if service.run == Run::Server(Server::Postgres) {
+        environment.insert("PGDATA".to_owned(), "/var/lib/postgresql/data".to_owned());
+        if let Some(programs) = &machine.postgres_programs {
+            environment.insert("PATH".to_owned(), format!("{}:{PATH}", programs.display()));
+        }
+    }
+    environment.extend(service.environment.clone());
+    environment
+}
+
+fn working_folder(service: &Service) -> PathBuf {
+    let default = if service.run == Run::Server(Server::Redis) {
+        "/data"
+    } else {
+        "/"
+    };
+    service
+        .working_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(default))
+}
+
+fn read_only(source: &Path, target: &str) -> Mount {
+    Mount {
+        source: MountSource::Bind(source.to_owned()),
+        target: PathBuf::from(target),
+        read_only: true,
+    }
+}
+
+/// PostgreSQL's programs of the newest version in `folder` (`/usr/lib/postgresql`, where Debian has one folder a version).
+#[must_use]
+pub fn postgres_programs(folder: &Path) -> Option<PathBuf> {
+    std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let version: u32 = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .filter(|(_, programs)| programs.join("postgres").exists())
+        .max()
+        .map(|(_, programs)| programs)
+}

@@ -1,0 +1,131 @@
+//! The lab's first process: builds the network, then keeps every instance as the [`supervise`](super::supervise) core decides.
+//!
+//! One task owns all state and takes one message at a time; whatever may block (starting a sandbox, a slow reader of the control
+//! socket, a health check that hangs) is a task or a thread of its own that sends a message when it is done.
+
+mod control;
+mod instance;
+mod launcher;
+mod process;
+mod serve;
+mod status;
+
+use std::fs::{self, File};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nix::fcntl::Flock;
+
+use super::build::Binaries;
+use super::clock::Clock;
+use super::protocol::Progress;
+use super::state::StateDir;
+use crate::compose::{MountSource, Project};
+use crate::kernel::{self, Inside, Network};
+use crate::plan::Plan;
+
+/// Everything that the launcher hands over. Lives across the fork.
+#[derive(Debug)]
+pub struct Lab {
+    /// The project as read.
+    pub project: Project,
+    /// What to build.
+    pub plan: Plan,
+    /// Where its state is kept.
+    pub state: StateDir,
+    /// The built services.
+    pub binaries: Binaries,
+    /// Listening sockets of the host, by index in the plan's published ports.
+    pub listeners: Vec<(usize, TcpListener)>,
+    /// The control socket.
+    pub control: UnixListener,
+    /// The state folder's lock, held for as long as the lab lives.
+    pub lock: Flock<File>,
+    /// The launcher at the other end: hears progress, says its pid first, and `detach` when it leaves on purpose.
+    pub launcher: UnixStream,
+    /// How long everything may take to become healthy.
+    pub wait_timeout: Duration,
+}
+
+/// Runs the lab to its end. To be called in the lab's first process while it has one thread.
+#[must_use]
+pub fn main(lab: Lab, inside: &Inside) -> ExitCode {
+    let clock = Clock::start();
+    let state = lab.state.clone();
+    let link = launcher::Link::new(&lab.launcher);
+    let outcome = prepare(&lab, inside, &link, clock).and_then(|(pid, network)| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            // Each is a sandbox being started, for milliseconds.
+            .max_blocking_threads(8)
+            .thread_keep_alive(Duration::from_secs(1))
+            .build()
+            .map_err(|error| format!("start the runtime: {error}"))?;
+        runtime
+            .block_on(serve::serve(lab, pid, network, inside.identity, clock))
+            .map_err(|error| error.to_string())
+    });
+    if let Err(message) = &outcome {
+        tracing::error!("{message}");
+        link.tell(&Progress::Failed {
+            instance: None,
+            message: message.clone(),
+            tail: Vec::new(),
+        });
+    }
+    state.remove_runtime_files();
+    if outcome.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Everything before the first instance: folders, scripts, network.
+fn prepare(
+    lab: &Lab,
+    inside: &Inside,
+    link: &launcher::Link,
+    clock: Clock,
+) -> Result<(i32, Network), String> {
+    let pid = link
+        .receive_pid()
+        .map_err(|error| format!("listen to the launcher: {error}"))?;
+    prepare_files(lab, inside, pid)
+        .map_err(|error| format!("prepare {}: {error}", lab.state.path().display()))?;
+    let began = clock.now();
+    let network = kernel::build(&lab.plan).map_err(|error| error.to_string())?;
+    link.tell(&Progress::Network {
+        took_ms: (clock.now() - began).as_secs_f64() * 1e3,
+        namespaces: lab.plan.instances.len() + 2,
+        operations: lab.plan.ops.len(),
+    });
+    Ok((pid, network))
+}
+
+fn prepare_files(lab: &Lab, inside: &Inside, pid: i32) -> io::Result<()> {
+    lab.state.write_pid(pid)?;
+    let script = lab.state.run().join(instance::POSTGRES_ENTRYPOINT_FILE);
+    fs::write(&script, instance::POSTGRES_ENTRYPOINT_TEXT)?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    for mount in lab
+        .project
+        .services
+        .values()
+        .flat_map(|service| &service.mounts)
+    {
+        if let MountSource::Volume(name) = &mount.source {
+            let volume = lab.state.volume(name);
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&volume)?;
+            inside.identity.prepare_volume(&volume)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Starting, probing and signalling an instance's processes. Each runs beside the main task and reports by message.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, fchown};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::serve::Message;
+use crate::kernel::reaper::Reaper;
+use crate::kernel::sandbox::{self, ExecSpec, SandboxSpec, Streams};
+use crate::kernel::{Identity, Network};
+use crate::lab::logs;
+
+/// What every start needs.
+#[derive(Debug, Clone)]
+pub(super) struct Starter {
+    pub(super) network: Arc<Network>,
+    pub(super) reaper: Reaper,
+    pub(super) identity: Identity,
+    pub(super) messages: UnboundedSender<Message>,
+}
+
+impl Starter {
+    /// Starts the instance; [`Message::Spawned`] and, when it ends, [`Message::Exited`] follow.
+    pub(super) fn start(&self, index: usize, run: u64, spec: Arc<SandboxSpec>, log: PathBuf) {
+        let starter = self.clone();
+        tokio::spawn(async move {
+            let blocking = starter.clone();
+            let started = tokio::task::spawn_blocking(move || blocking.spawn(&spec, &log)).await;
+            let started = started.unwrap_or_else(|error| Err(error.to_string()));
+            let pid = started.as_ref().ok().copied();
+            // The main task is gone only when the lab ends.
+            let _ = starter.messages.send(Message::Spawned {
+                index,
+                run,
+                started,
+            });
+            if let Some(pid) = pid {
+                let exit = starter.reaper.exit_of(pid).await;
+                let _ = starter.messages.send(Message::Exited { index, run, exit });
+            }
+        });
+    }
+
+    fn spawn(&self, spec: &SandboxSpec, log: &std::path::Path) -> Result<Pid, String> {
+        let namespace = self
+            .network
+            .namespace(&spec.name)
+            .ok_or("its network namespace was not planned")?;
+        let output = logs::open(log).map_err(|error| format!("open its log: {error}"))?;
+        // A program may open /dev/stdout anew, which asks for its right to the file (rootless it owns it already).
+        let owner = self.identity.sandbox_owner();
+        let _ = fchown(&output, Some(owner.into()), Some(owner.into()));
+        let input = File::open("/dev/null").map_err(|error| format!("open /dev/null: {error}"))?;
+        let streams = Streams {
+            stdin: input.as_fd(),
+            stdout: output.as_fd(),
+            stderr: output.as_fd(),
+        };
+        sandbox::spawn(spec, namespace.as_fd(), streams).map_err(|failure| failure.to_string())
+    }
+
+    /// Runs the instance's health check once; [`Message::Probed`] follows, at the latest after `timeout` and what killing takes.
+    pub(super) fn probe(
+        &self,
+        index: usize,
+        run: u64,
+        target: Pid,
+        spec: Arc<ExecSpec>,
+        timeout: Duration,
+    ) {
+        let starter = self.clone();
+        tokio::spawn(async move {
+            let started = tokio::task::spawn_blocking(move || exec_quietly(target, &spec)).await;
+            let healthy = match started {
+                Ok(Some(pid)) => {
+                    let exit = starter.reaper.exit_of(pid);
+                    tokio::pin!(exit);
+                    match tokio::time::timeout(timeout, &mut exit).await {
+                        Ok(exit) => exit.success(),
+                        Err(_) => {
+                            let _ = kill(pid, Signal::SIGKILL); // it may have ended just now
+                            false
+                        }
+                    }
+                }
+                _ => false,
+            };
+            let _ = starter.messages.send(Message::Probed {
+                index,
+                run,
+                healthy,
+            });
+        });
+    }
+}
+
+fn exec_quietly(target: Pid, spec: &ExecSpec) -> Option<Pid> {
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .ok()?;
+    let streams = Streams {
+        stdin: null.as_fd(),
+        stdout: null.as_fd(),
+        stderr: null.as_fd(),
+    };
+    sandbox::exec_in(target, spec, streams).ok()
+}
