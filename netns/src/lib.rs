@@ -3,6 +3,7 @@
 //! [`compose`] reads the file, [`plan`] decides what to build (both pure), [`kernel`] builds it, [`lab`] keeps it running,
 //! and [`doctor`] says what a machine lacks for that.
 
+pub mod cli;
 pub mod compose;
 pub mod doctor;
 pub mod kernel;

@@ -42,7 +42,14 @@ pub struct Global {
     #[arg(short, long = "file", value_name = "FILE", global = true, action = ArgAction::Append)]
     pub files: Vec<PathBuf>,
     /// Name that keeps two labs apart [default: the folder's name]
-    #[arg(short, long, value_name = "NAME", global = true, env = "COMPOSE_PROJECT_NAME", hide_env = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        global = true,
+        env = "COMPOSE_PROJECT_NAME",
+        hide_env = true
+    )]
     pub project_name: Option<String>,
     /// Folder for volumes, logs and control sockets [default: /var/lib/netns-setup as root, else ~/.local/state/netns-setup]
     #[arg(long, value_name = "FOLDER", global = true, env = crate::lab::state::STATE_DIR_VARIABLE)]
@@ -94,7 +101,12 @@ pub struct Up {
     #[arg(long, value_name = "FOLDER", env = "NETNS_BIN_DIR", hide_env = true)]
     pub bin_dir: Option<PathBuf>,
     /// Cargo profile to build with
-    #[arg(long, value_name = "PROFILE", default_value = "release", env = "NETNS_BUILD_PROFILE")]
+    #[arg(
+        long,
+        value_name = "PROFILE",
+        default_value = "release",
+        env = "NETNS_BUILD_PROFILE"
+    )]
     pub profile: String,
     /// Give up when something is not healthy after so many seconds
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
@@ -157,7 +169,12 @@ pub struct Exec {
     /// Service (its first instance that runs) or instance
     pub target: String,
     /// Program and arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     pub argv: Vec<String>,
 }
 
@@ -206,8 +223,12 @@ pub struct Secret {
 }
 
 fn scale(text: &str) -> Result<(String, u32), String> {
-    let (service, count) = text.split_once('=').ok_or("expected SERVICE=N, as in product-service=3")?;
-    let count = count.parse().map_err(|_| format!("{count:?} is not a number of instances"))?;
+    let (service, count) = text
+        .split_once('=')
+        .ok_or("expected SERVICE=N, as in product-service=3")?;
+    let count = count
+        .parse()
+        .map_err(|_| format!("{count:?} is not a number of instances"))?;
     Ok((service.to_owned(), count))
 }
 
@@ -232,10 +253,24 @@ mod tests {
 
     #[test]
     fn a_programs_own_flags_reach_it() {
-        let cli = Cli::try_parse_from(["netns-setup", "exec", "-T", "postgres", "psql", "-T", "--json"]).unwrap();
-        let Some(Command::Exec(exec)) = cli.command else { panic!("{cli:?}") };
+        let cli = Cli::try_parse_from([
+            "netns-setup",
+            "exec",
+            "-T",
+            "postgres",
+            "psql",
+            "-T",
+            "--json",
+        ])
+        .unwrap();
+        let Some(Command::Exec(exec)) = cli.command else {
+            panic!("{cli:?}")
+        };
         assert!(exec.no_tty);
-        assert_eq!((exec.target.as_str(), exec.argv.join(" ").as_str()), ("postgres", "psql -T --json"));
+        assert_eq!(
+            (exec.target.as_str(), exec.argv.join(" ").as_str()),
+            ("postgres", "psql -T --json")
+        );
     }
 
     #[test]

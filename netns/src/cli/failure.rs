@@ -32,13 +32,19 @@ impl Failure {
     /// A failure with a message: what, where, remedy.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code: code as u8, message: message.into() }
+        Self {
+            code: code as u8,
+            message: message.into(),
+        }
     }
 
     /// Everything has been said; only the code is left.
     #[must_use]
     pub fn silent(code: u8) -> Self {
-        Self { code, message: String::new() }
+        Self {
+            code,
+            message: String::new(),
+        }
     }
 }
 

@@ -30,7 +30,11 @@ impl Paint {
     /// `text` in the SGR attribute `code`.
     #[must_use]
     pub fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// `text` in the colour of the instance with this number.
@@ -64,7 +68,10 @@ impl Paint {
 /// When standard output cannot be written for another reason.
 pub fn out(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         result => result,
     }
@@ -141,7 +148,10 @@ pub fn duration(ms: u64) -> String {
 
 /// Bytes for people, in MB (10^6).
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a figure for people, with one decimal")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a figure for people, with one decimal"
+)]
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
@@ -153,7 +163,11 @@ mod tests {
     #[test]
     fn columns_line_up_whatever_is_painted() {
         let rows = vec![
-            vec!["a".to_owned(), "\x1b[31mbad\x1b[0m".to_owned(), "10".to_owned()],
+            vec![
+                "a".to_owned(),
+                "\x1b[31mbad\x1b[0m".to_owned(),
+                "10".to_owned(),
+            ],
             vec!["long".to_owned(), "ok".to_owned(), "9".to_owned()],
         ];
         assert_eq!(
@@ -164,7 +178,10 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        let shown: Vec<String> = [340, 12_000, 312_000, 11_100_000, 187_200_000].into_iter().map(duration).collect();
+        let shown: Vec<String> = [340, 12_000, 312_000, 11_100_000, 187_200_000]
+            .into_iter()
+            .map(duration)
+            .collect();
         assert_eq!(shown, ["340ms", "12s", "5m12s", "3h05m", "2d04h"]);
     }
 }

@@ -229,7 +229,8 @@ impl Reader<'_> {
 }
 
 /// A name as Compose normalises it: lower case, only letters, digits, `-` and `_`, starting with a letter or digit.
-fn project_name(name: &str) -> String {
+#[must_use]
+pub fn project_name(name: &str) -> String {
     let lower = name.to_lowercase();
     let kept: String = lower
         .chars()

@@ -2,8 +2,9 @@
 
 pub mod build;
 pub mod client;
-mod clock;
+pub mod clock;
 pub mod init;
+pub mod launch;
 pub mod listen;
 pub mod logs;
 pub mod protocol;

@@ -149,6 +149,18 @@ impl StateDir {
         self.lock_file().exists() && matches!(self.try_lock(), Ok(None))
     }
 
+    /// Waits until no lab holds the lock any more.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn wait_until_down(&self) -> io::Result<()> {
+        let path = self.lock_file();
+        let file = File::open(&path).map_err(|error| named(&error, &path))?;
+        Flock::lock(file, FlockArg::LockExclusive)
+            .map(drop)
+            .map_err(|(_, error)| named(&error.into(), &path))
+    }
+
     /// Notes the lab's first process.
     ///
     /// # Errors

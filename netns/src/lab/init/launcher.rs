@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use crate::lab::protocol::{Progress, Reply, line};
 
 /// What the launcher says when it leaves a lab that is to go on without it.
-pub(crate) const DETACH: &str = "detach";
+pub(in crate::lab) const DETACH: &str = "detach";
 
 /// Blocking use of the pair, before there is a runtime and after there was one.
 pub(super) struct Link(Option<UnixStream>);

@@ -15,17 +15,19 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::fcntl::Flock;
+
+pub(super) use launcher::DETACH;
 
 use super::build::Binaries;
 use super::clock::Clock;
 use super::protocol::Progress;
 use super::state::StateDir;
 use crate::compose::{MountSource, Project};
-use crate::kernel::{self, Inside, Network};
+use crate::kernel::enter::Inside;
+use crate::kernel::{self, Network};
 use crate::plan::Plan;
 
 /// Everything that the launcher hands over. Lives across the fork.
@@ -51,9 +53,9 @@ pub struct Lab {
     pub wait_timeout: Duration,
 }
 
-/// Runs the lab to its end. To be called in the lab's first process while it has one thread.
+/// Runs the lab to its end and returns its exit code. To be called in the lab's first process while it has one thread.
 #[must_use]
-pub fn main(lab: Lab, inside: &Inside) -> ExitCode {
+pub fn main(lab: Lab, inside: &Inside) -> i32 {
     let clock = Clock::start();
     let state = lab.state.clone();
     let link = launcher::Link::new(&lab.launcher);
@@ -78,11 +80,7 @@ pub fn main(lab: Lab, inside: &Inside) -> ExitCode {
         });
     }
     state.remove_runtime_files();
-    if outcome.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    i32::from(outcome.is_err())
 }
 
 /// Everything before the first instance: folders, scripts, network.

@@ -1,0 +1,68 @@
+//! `down`: everything stops, dependents first.
+
+use super::args::{Down, Global};
+use super::failure::Failure;
+use super::progress::Printer;
+use super::project;
+use super::ps;
+use super::terminal::say;
+use crate::lab::client::Client;
+use crate::lab::clock::{Clock, millis};
+use crate::lab::protocol::{Reply, Request};
+use crate::lab::state::StateDir;
+
+pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
+    let state = project::find(global)?;
+    let name = state
+        .path()
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let clock = Clock::start();
+    if state.is_up() {
+        stop(&state)?;
+        say(&format!(
+            "{name} is down after {:.1} s: every process, namespace, link and rule is gone",
+            clock.now().as_secs_f64()
+        ));
+    } else {
+        state.remove_runtime_files();
+        say(&format!("{name} is not up"));
+    }
+    if down.volumes {
+        let existed = state.volumes().exists();
+        state.remove_volumes()?;
+        if existed {
+            say("its volumes are removed");
+        }
+    } else if state.volumes().exists() && millis(clock.now()) > 0 {
+        say(&format!(
+            "its volumes stay in {} (down --volumes removes them)",
+            state.volumes().display()
+        ));
+    }
+    Ok(0)
+}
+
+/// Asks the lab to end, shows how it does, returns when its first process is gone.
+fn stop(state: &StateDir) -> Result<(), Failure> {
+    let names: Vec<String> = ps::status(state)
+        .map(|status| {
+            status
+                .instances
+                .into_iter()
+                .map(|instance| instance.name)
+                .collect()
+        })
+        .unwrap_or_default();
+    let printer = Printer::new(names.iter().map(String::as_str));
+    let mut client = Client::ask(&state.control(), Request::Down, &[])?;
+    while let Some(reply) = client.reply()? {
+        if let Reply::Progress(progress) = reply {
+            printer.show(&progress);
+        }
+    }
+    state.wait_until_down()?;
+    Ok(())
+}

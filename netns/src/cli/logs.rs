@@ -1,0 +1,151 @@
+//! `logs`: what the instances have written.
+
+use std::time::Duration;
+
+use super::args::{Global, Logs};
+use super::failure::{Code, Failure};
+use super::project;
+use super::terminal::{Paint, out};
+use crate::lab::launch::OWN_LOG;
+use crate::lab::logs::Follower;
+use crate::lab::state::StateDir;
+
+/// How often files are looked at with `--follow`.
+const FOLLOW: Duration = Duration::from_millis(100);
+
+pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
+    let state = project::find(global)?;
+    let names = chosen(&instances(&state), &logs.services)?;
+    let mut streams = Streams::new(&state, names, logs.tail);
+    streams.pump()?;
+    while logs.follow && state.is_up() {
+        std::thread::sleep(FOLLOW);
+        streams.pump()?;
+    }
+    streams.finish()?;
+    Ok(0)
+}
+
+/// Several logs as one, each line behind its instance's name.
+pub(super) struct Streams {
+    streams: Vec<(String, Follower)>,
+    paint: Paint,
+    width: usize,
+}
+
+impl Streams {
+    /// From `tail` lines before the end, or from the beginning.
+    pub(super) fn new(state: &StateDir, names: Vec<String>, tail: Option<usize>) -> Self {
+        let width = names.iter().map(String::len).max().unwrap_or(0);
+        let streams = names
+            .into_iter()
+            .map(|name| {
+                let follower = Follower::at_tail(&state.log(&name), tail);
+                (name, follower)
+            })
+            .collect();
+        Self {
+            streams,
+            paint: Paint::stdout(),
+            width,
+        }
+    }
+
+    /// Prints what has been written since.
+    pub(super) fn pump(&mut self) -> std::io::Result<()> {
+        let (paint, width) = (self.paint, self.width);
+        for (number, (name, follower)) in self.streams.iter_mut().enumerate() {
+            let prefix = paint.instance(number, &format!("{name:<width$} |"));
+            let mut text = String::new();
+            follower.read(&mut |line| text.push_str(&format!("{prefix} {line}\n")))?;
+            if !text.is_empty() {
+                out(&text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints lines that were left without an end.
+    fn finish(&mut self) -> std::io::Result<()> {
+        let (paint, width) = (self.paint, self.width);
+        for (number, (name, follower)) in self.streams.iter_mut().enumerate() {
+            if let Some(rest) = follower.rest() {
+                out(&format!(
+                    "{} {rest}\n",
+                    paint.instance(number, &format!("{name:<width$} |"))
+                ))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Instances that have a log, whether or not they still run.
+fn instances(state: &StateDir) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(state.logs())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()?
+                .strip_suffix(".log")
+                .map(str::to_owned)
+        })
+        .filter(|name| name != OWN_LOG)
+        .collect();
+    names.sort();
+    names
+}
+
+/// Those that are asked for, by instance or by service.
+fn chosen(all: &[String], wanted: &[String]) -> Result<Vec<String>, Failure> {
+    let is_of = |instance: &str, service: &str| {
+        instance == service
+            || instance
+                .rsplit_once('-')
+                .is_some_and(|(name, index)| name == service && index.parse::<u32>().is_ok())
+    };
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|wanted| !all.iter().any(|instance| is_of(instance, wanted)))
+    {
+        return Err(Failure::new(
+            Code::Failed,
+            format!(
+                "error: nothing named {unknown} has written a log; there are: {}",
+                all.join(", ")
+            ),
+        ));
+    }
+    Ok(all
+        .iter()
+        .filter(|instance| wanted.is_empty() || wanted.iter().any(|wanted| is_of(instance, wanted)))
+        .cloned()
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_are_chosen_by_service_or_instance() {
+        let all: Vec<String> = ["order-1", "order-2", "order-service-1"]
+            .map(str::to_owned)
+            .to_vec();
+        assert_eq!(
+            chosen(&all, &["order".to_owned()]).unwrap(),
+            ["order-1", "order-2"]
+        );
+        assert_eq!(chosen(&all, &["order-2".to_owned()]).unwrap(), ["order-2"]);
+        assert_eq!(chosen(&all, &[]).unwrap(), all);
+        assert!(
+            chosen(&all, &["cart".to_owned()])
+                .unwrap_err()
+                .message
+                .contains("order-service-1")
+        );
+    }
+}

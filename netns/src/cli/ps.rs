@@ -1,0 +1,143 @@
+//! `ps`: what runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::args::{Global, Json};
+use super::failure::{Code, Failure};
+use super::project;
+use super::terminal::{Paint, duration, out, table};
+use crate::lab::client::Client;
+use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
+use crate::lab::state::StateDir;
+
+pub(super) fn run(global: &Global, form: &Json) -> Result<u8, Failure> {
+    let state = project::find_up(global)?;
+    let status = status(&state)?;
+    if form.json {
+        out(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
+    } else {
+        out(&shown(&status))?;
+    }
+    Ok(0)
+}
+
+/// Asks the lab how it stands, and adds what only the host can know.
+pub(super) fn status(state: &StateDir) -> Result<Status, Failure> {
+    match Client::ask(&state.control(), Request::Status, &[])?.reply()? {
+        Some(Reply::Status(mut status)) => {
+            let host_pids = host_pids(status.pid);
+            for instance in &mut status.instances {
+                instance.pid = instance
+                    .lab_pid
+                    .and_then(|pid| host_pids.get(&pid).copied());
+            }
+            Ok(status)
+        }
+        Some(Reply::Error { message }) => {
+            Err(Failure::new(Code::Failed, format!("error: {message}")))
+        }
+        _ => Err(project::not_up(state)),
+    }
+}
+
+/// The status as a table, and the last words of what is in trouble.
+pub(super) fn shown(status: &Status) -> String {
+    let paint = Paint::stdout();
+    let rows: Vec<Vec<String>> = status
+        .instances
+        .iter()
+        .map(|instance| {
+            vec![
+                instance.name.clone(),
+                state(paint, instance),
+                instance
+                    .address
+                    .map_or_else(|| "-".to_owned(), |address| address.to_string()),
+                instance
+                    .pid
+                    .map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+                instance.uptime_ms.map_or_else(|| "-".to_owned(), duration),
+                instance.restarts.to_string(),
+            ]
+        })
+        .collect();
+    let mut text = table(
+        &["NAME", "STATE", "ADDRESS", "PID", "UPTIME", "RESTARTS"],
+        &[3, 4, 5],
+        &rows,
+    );
+    for instance in status
+        .instances
+        .iter()
+        .filter(|instance| !instance.tail.is_empty())
+    {
+        let code = instance
+            .exit_code
+            .map_or_else(String::new, |code| format!(", last exit code {code}"));
+        text.push_str(&format!(
+            "\n{}{code}; the last lines of its log:\n",
+            paint.bad(&instance.name)
+        ));
+        for line in &instance.tail {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
+}
+
+fn state(paint: Paint, instance: &InstanceStatus) -> String {
+    let word = if instance.crash_loop && instance.state == InstanceState::Restarting {
+        "crash loop"
+    } else {
+        instance.state.word()
+    };
+    match instance.state {
+        InstanceState::Healthy | InstanceState::Running => paint.good(word),
+        InstanceState::Failed | InstanceState::Unhealthy | InstanceState::Restarting => {
+            paint.bad(word)
+        }
+        _ => word.to_owned(),
+    }
+}
+
+/// From the lab's process numbers to the host's: `NSpid` lists a process's number in every PID namespace from the reader's inward
+/// (`proc_pid_status(5)`); a sandboxed process has three, the middle one being the lab's.
+fn host_pids(lab: i32) -> BTreeMap<i32, i32> {
+    let Ok(namespace) = fs::read_link(format!("/proc/{lab}/ns/pid_for_children")) else {
+        return BTreeMap::new();
+    };
+    let mut pids = BTreeMap::new();
+    let mut families: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let Ok(text) = fs::read_to_string(entry.path().join("status")) else {
+            continue;
+        };
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default()
+        };
+        let numbers: Vec<i32> = field("NSpid:")
+            .split_whitespace()
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        let parent: i32 = field("PPid:").trim().parse().unwrap_or(0);
+        // Only children of the lab's own first process: another lab uses the same inner numbers.
+        if let [_, inner, 1] = numbers[..]
+            && parent == lab
+        {
+            families.entry(parent).or_default().push(pid);
+            pids.insert(inner, pid);
+        }
+    }
+    let _ = namespace;
+    pids
+}

@@ -1,0 +1,1 @@
+//! A terminal for `exec`: the program gets one of its own, this process carries the bytes.

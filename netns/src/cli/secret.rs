@@ -1,0 +1,75 @@
+//! `secret`: prints one of the secrets that the lab's volumes hold.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::args::{Global, Secret};
+use super::failure::{Code, Failure};
+use super::project;
+use super::terminal::out;
+use crate::compose::{MountSource, Project};
+use crate::lab::state::StateDir;
+
+/// Where services find their secrets.
+const SECRETS: &str = "/run/secrets";
+
+pub(super) fn run(global: &Global, secret: &Secret) -> Result<u8, Failure> {
+    let loaded = project::load(global)?;
+    let secrets = secrets(&loaded.project, &loaded.state);
+    let names = || secrets.keys().cloned().collect::<Vec<_>>().join("\n  ");
+    if secrets.is_empty() {
+        return Err(Failure::new(
+            Code::Failed,
+            "error: no secrets have been minted yet\n = help: `netns-setup up -d` mints them",
+        ));
+    }
+    let Some(name) = &secret.name else {
+        return out(&format!("  {}\n", names()))
+            .map(|()| 0)
+            .map_err(Failure::from);
+    };
+    let Some(path) = secrets.get(name) else {
+        return Err(Failure::new(
+            Code::Failed,
+            format!(
+                "error: there is no secret {name}; there are:\n  {}",
+                names()
+            ),
+        ));
+    };
+    out(&format!("{}\n", std::fs::read_to_string(path)?.trim_end()))?;
+    Ok(0)
+}
+
+/// Every secret by its file's name. The same name in two volumes is the same secret; the first one found is taken.
+fn secrets(project: &Project, state: &StateDir) -> BTreeMap<String, PathBuf> {
+    let mut secrets = BTreeMap::new();
+    for mount in project
+        .services
+        .values()
+        .flat_map(|service| &service.mounts)
+    {
+        let MountSource::Volume(volume) = &mount.source else {
+            continue;
+        };
+        if mount.target != Path::new(SECRETS) {
+            continue;
+        }
+        for entry in std::fs::read_dir(state.volume(volume))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if let Some(name) = entry
+                .file_name()
+                .to_str()
+                .filter(|name| !name.starts_with('.'))
+            {
+                secrets
+                    .entry(name.to_owned())
+                    .or_insert_with(|| entry.path());
+            }
+        }
+    }
+    secrets
+}

@@ -1,0 +1,217 @@
+//! The launcher's side of a lab: prepares the state folder, enters the namespaces, listens until the lab is up.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::fcntl::Flock;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::close;
+
+use super::build::Binaries;
+use super::clock::{Clock, millis};
+use super::init::{self, DETACH, Lab};
+use super::listen::Reserved;
+use super::protocol::Reply;
+use super::state::StateDir;
+use super::{client, logs};
+use crate::compose::{Project, Run};
+use crate::kernel::{self, Entered, Failure, Session};
+use crate::plan::Plan;
+
+/// The log of the lab's first process itself, beside those of the instances.
+pub const OWN_LOG: &str = "netns-setup";
+
+/// Everything that has been decided before anything is touched.
+#[derive(Debug)]
+pub struct Launch {
+    /// The project as read.
+    pub project: Project,
+    /// What to build.
+    pub plan: Plan,
+    /// Where its state is kept.
+    pub state: StateDir,
+    /// The built services.
+    pub binaries: Binaries,
+    /// The host's ports.
+    pub reserved: Vec<Reserved>,
+    /// How long everything may take to become healthy.
+    pub wait_timeout: Duration,
+}
+
+/// Why a lab was not launched. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// Another launcher was faster.
+    #[error("error: this lab is up already, or is just coming up; `netns-setup ps` shows it")]
+    AlreadyUp,
+    /// The state folder, a port or the control socket.
+    #[error("error: {0}")]
+    Io(#[from] io::Error),
+    /// The kernel refused.
+    #[error("error: cannot enter the lab's namespaces: {0}")]
+    Kernel(#[from] Failure),
+}
+
+/// A lab that has been entered, seen from its launcher.
+#[derive(Debug)]
+pub struct Launched {
+    inner: kernel::enter::Launched,
+    link: BufReader<UnixStream>,
+    partial: String,
+    clock: Clock,
+}
+
+/// What the launcher heard.
+#[derive(Debug)]
+pub enum Heard {
+    /// A line from the lab.
+    Reply(Reply),
+    /// Nothing more for now.
+    Nothing,
+    /// The lab has ended.
+    End,
+}
+
+/// Packages that the project's services are built from.
+#[must_use]
+pub fn packages(project: &Project) -> BTreeSet<String> {
+    project
+        .services
+        .values()
+        .filter_map(|service| match &service.run {
+            Run::Cargo { package } => Some(package.clone()),
+            Run::Server(_) | Run::Exec { .. } => None,
+        })
+        .collect()
+}
+
+/// Enters the lab. Returns in the launcher only; the lab's first process runs to its end in here. To be called while the process
+/// has one thread.
+///
+/// # Errors
+/// See [`LaunchError`].
+pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
+    let state = launch.state;
+    state.create()?;
+    let lock = state.try_lock()?.ok_or(LaunchError::AlreadyUp)?;
+    state.remove_runtime_files();
+    state.create()?;
+    let control = client::listen(&state.control())?;
+    let listeners = launch
+        .reserved
+        .into_iter()
+        .map(|port| Ok((port.publish, port.listen()?)))
+        .collect::<io::Result<Vec<_>>>()?;
+    let log = logs::open(&state.log(OWN_LOG))?;
+    let (mine, theirs) = UnixStream::pair()?;
+    let entered = kernel::enter(Session::Detached { log: log.into() });
+    match entered {
+        Err(failure) => {
+            state.remove_runtime_files();
+            Err(failure.into())
+        }
+        Ok(Entered::Lab(inside)) => {
+            drop(mine);
+            let lab = Lab {
+                project: launch.project,
+                plan: launch.plan,
+                state,
+                binaries: launch.binaries,
+                listeners,
+                control,
+                lock,
+                launcher: theirs,
+                wait_timeout: launch.wait_timeout,
+            };
+            std::process::exit(init::main(lab, &inside))
+        }
+        Ok(Entered::Launcher(inner)) => {
+            drop((theirs, listeners, control));
+            // Closed, not unlocked: the lock belongs to the open file, which the lab's first process still has.
+            close_without_unlocking(lock);
+            let mut link = &mine;
+            writeln!(link, "{}", inner.pid)?;
+            mine.set_nonblocking(true)?;
+            Ok(Launched {
+                inner,
+                link: BufReader::new(mine),
+                partial: String::new(),
+                clock: Clock::start(),
+            })
+        }
+    }
+}
+
+/// `Flock` unlocks when dropped, and that would unlock it for the lab too.
+fn close_without_unlocking(lock: Flock<File>) {
+    let fd = lock.as_raw_fd();
+    std::mem::forget(lock);
+    let _ = close(fd); // an error leaves nothing to be done: the descriptor is gone either way (close(2))
+}
+
+impl Launched {
+    /// The lab's first process, as the host numbers it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.inner.pid.as_raw()
+    }
+
+    /// Becomes readable when there is something to [`Launched::hear`].
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.get_ref().as_fd()
+    }
+
+    /// The next line, without waiting.
+    ///
+    /// # Errors
+    /// When what arrives is no reply.
+    pub fn hear(&mut self) -> io::Result<Heard> {
+        match self.link.read_line(&mut self.partial) {
+            Ok(0) => Ok(Heard::End),
+            Ok(_) => Ok(Heard::Reply(serde_json::from_str(&std::mem::take(
+                &mut self.partial,
+            ))?)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Heard::Nothing),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(Heard::End),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Milliseconds since the lab was entered.
+    #[must_use]
+    pub fn elapsed_ms(&self) -> u64 {
+        millis(self.clock.now())
+    }
+
+    /// Lets the lab go on without its launcher.
+    ///
+    /// # Errors
+    /// When the lab is gone.
+    pub fn detach(self) -> io::Result<()> {
+        let mut stream = self.link.get_ref();
+        stream.write_all(format!("{DETACH}\n").as_bytes())
+    }
+
+    /// Asks the lab to stop everything and end.
+    pub fn stop(&self) {
+        let _ = kill(self.inner.pid, Signal::SIGTERM); // it may have ended just now
+    }
+
+    /// Ends the lab at once, and with it everything in it.
+    pub fn kill(&self) {
+        let _ = kill(self.inner.pid, Signal::SIGKILL);
+    }
+
+    /// Waits for the lab's first process to have ended.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&self) -> io::Result<()> {
+        self.inner.wait()
+    }
+}
