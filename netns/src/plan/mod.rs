@@ -2,8 +2,15 @@
 //!
 //! Pure: the same project and scale give the same plan, whatever the order of the services in the file.
 
+mod addresses;
+mod hosts;
 mod model;
 mod op;
+mod order;
+mod policy;
+mod publish;
+mod ruleset;
+mod steps;
 
 pub use model::*;
 pub use op::Op;
@@ -49,8 +56,22 @@ pub enum PlanError {
 /// # Errors
 /// When the scale cannot be met.
 pub fn plan(project: &Project, scale: &Scale) -> Result<Plan, PlanError> {
-    let _ = (project, scale);
-    Err(PlanError::UnknownService("not planned yet".into()))
+    let tiers = addresses::tiers(project);
+    let mut instances = addresses::instances(project, scale, &tiers)?;
+    let permits = policy::permits(project, &instances);
+    hosts::fill(&mut instances, &permits);
+    let publish = publish::publish(project, &instances, &permits);
+    let ruleset = ruleset::ruleset(&tiers, &permits, &publish);
+    let ops = steps::steps(&tiers, &instances, &ruleset);
+    Ok(Plan {
+        project: project.name.clone(),
+        start_order: order::start_order(project),
+        tiers,
+        instances,
+        ops,
+        publish,
+        ruleset,
+    })
 }
 
 impl Plan {
@@ -65,10 +86,14 @@ impl Instance {
     /// The text of its `/etc/hosts`.
     #[must_use]
     pub fn etc_hosts(&self) -> String {
-        let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost\n");
+        let mut text =
+            String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
         for entry in &self.hosts {
             let _ = writeln!(text, "{}\t{}", entry.address, entry.names.join(" "));
         }
         text
     }
 }
+
+#[cfg(test)]
+mod tests;
