@@ -21,9 +21,11 @@ mod reader;
 mod run;
 mod services;
 mod units;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, Source, Span};
 pub use model::*;
+pub use yaml::to_yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

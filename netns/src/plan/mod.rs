@@ -80,6 +80,17 @@ impl Plan {
     pub fn instance(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|instance| instance.name == name)
     }
+
+    /// The steps as a shell script that does by hand what the lab does by netlink. To be run in namespaces of its own:
+    /// `unshare -Urnmpf --mount-proc sh -c 'mount -t tmpfs tmpfs /run; mkdir /run/netns; sh plan.sh; exec bash'`.
+    #[must_use]
+    pub fn script(&self) -> String {
+        let mut text = String::from("#!/bin/sh -e\n");
+        for op in &self.ops {
+            let _ = writeln!(text, "{op}");
+        }
+        text
+    }
 }
 
 impl Instance {

@@ -252,8 +252,11 @@ fn without_flows_mates_reach_each_other_on_every_port() {
     );
 }
 
-/// A stack: for each service its tier, whether its address is fixed, and its scale; and flows between them.
-fn stacks() -> impl Strategy<Value = (Vec<(usize, bool, u32)>, BTreeSet<(usize, usize, u16)>)> {
+/// For each service its tier, whether its address is fixed, and its scale; and flows between them, the number of services standing
+/// for the world.
+type Stack = (Vec<(usize, bool, u32)>, BTreeSet<(usize, usize, u16)>);
+
+fn stacks() -> impl Strategy<Value = Stack> {
     prop::collection::vec((0..3_usize, any::<bool>(), 1..5_u32), 1..9).prop_flat_map(|services| {
         let count = services.len();
         (

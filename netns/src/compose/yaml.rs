@@ -1,0 +1,119 @@
+//! The project as understood, as YAML: what `config` prints.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Writes any serialisable value as block-style YAML, leaving out what is absent or empty.
+///
+/// # Errors
+/// When the value has no JSON form (a mapping whose keys are no text).
+pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
+    let mut text = String::new();
+    block(&mut text, &serde_json::to_value(value)?, 0);
+    Ok(text)
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        _ => false,
+    }
+}
+
+/// `value` as lines indented by `depth` steps, each with its line end.
+fn block(text: &mut String, value: &Value, depth: usize) {
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries.iter().filter(|(_, value)| !is_empty(value)) {
+                let _ = write!(text, "{:width$}{}:", "", scalar(key), width = depth * 2);
+                nested(text, value, depth + 1);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                let mut inner = String::new();
+                match item {
+                    Value::Object(_) | Value::Array(_) if !is_empty(item) => {
+                        block(&mut inner, item, depth + 1)
+                    }
+                    _ => nested(&mut inner, item, depth + 1),
+                }
+                let _ = write!(
+                    text,
+                    "{:width$}- {}",
+                    "",
+                    inner.trim_start(),
+                    width = depth * 2
+                );
+            }
+        }
+        _ => nested(text, value, depth),
+    }
+}
+
+/// What follows a key: a value on the same line, or a block below.
+fn nested(text: &mut String, value: &Value, depth: usize) {
+    match value {
+        Value::Object(_) | Value::Array(_) if !is_empty(value) => {
+            text.push('\n');
+            block(text, value, depth);
+        }
+        Value::Object(_) => text.push_str(" {}\n"),
+        Value::Array(_) => text.push_str(" []\n"),
+        Value::String(string) => {
+            let _ = writeln!(text, " {}", scalar(string));
+        }
+        other => {
+            let _ = writeln!(text, " {other}");
+        }
+    }
+}
+
+/// A text, quoted whenever it would otherwise not be read back as that text. JSON's quoting is YAML's.
+fn scalar(text: &str) -> String {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && !text.ends_with([':', ' '])
+        && !text.contains(": ")
+        && !text.contains(" #")
+        && text.chars().all(|c| {
+            !c.is_control() && !matches!(c, '{' | '}' | '[' | ']' | ',' | '"' | '\'' | '\u{feff}')
+        })
+        && !matches!(
+            text.to_ascii_lowercase().as_str(),
+            "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
+        );
+    if plain {
+        text.to_owned()
+    } else {
+        Value::from(text).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::node;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_like_a_compose_file() {
+        let value = serde_json::json!({"services": {"a": {"argv": ["sh", "-c", "x: y"], "none": null, "ports": [{"host": 80, "target": 1}], "empty": []}}});
+        assert_eq!(
+            to_yaml(&value).unwrap(),
+            "services:\n  a:\n    argv:\n      - sh\n      - \"-c\"\n      - \"x: y\"\n    ports:\n      - host: 80\n        target: 1\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn text_comes_back_as_it_was(text in "\\PC*") {
+            let yaml = to_yaml(&serde_json::json!({"k": text})).unwrap();
+            let node = node::parse(0, &yaml).ok().unwrap();
+            prop_assert_eq!(&node.get("k").unwrap().value, &node::Value::Scalar(text));
+        }
+    }
+}
