@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use percent_encoding::percent_decode;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
@@ -61,12 +61,14 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem>
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = pointer(error.path().iter());
         let inner = error.into_inner();
+        // A body of another shape may be broken further on: what is no JSON at all is that first.
+        let syntax = serde_json::from_str::<IgnoredAny>(text).err();
         match inner.classify() {
-            Category::Data => {
+            Category::Data if syntax.is_none() => {
                 let detail = without_position(&inner.to_string());
                 Problem::invalid(with_named_field(path, &detail), detail)
             }
-            _ => malformed(format!("the body is not JSON: {inner}")),
+            _ => malformed(format!("the body is not JSON: {}", syntax.unwrap_or(inner))),
         }
     })?;
     deserializer
