@@ -167,6 +167,24 @@ impl Deadlined {
         self.deadline.as_mut().reset(deadline);
         self.armed = true;
     }
+
+    /// Whether a request is in flight; forgets a deadline that was an earlier head's.
+    fn is_busy(&mut self) -> bool {
+        let begun = self.requests.begun.load(Ordering::Relaxed);
+        if begun != self.seen {
+            (self.seen, self.head_begun, self.armed) = (begun, false, false);
+        }
+        begun != self.requests.ended.load(Ordering::Relaxed)
+    }
+
+    /// Ready when the deadline has passed; begins it if it is not running.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.armed {
+            let deadline = clock::now() + self.limits.idle;
+            self.arm(deadline);
+        }
+        self.deadline.as_mut().poll(context)
+    }
 }
 
 impl Read for Deadlined {
@@ -175,11 +193,7 @@ impl Read for Deadlined {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let begun = self.requests.begun.load(Ordering::Relaxed);
-        let busy = begun != self.requests.ended.load(Ordering::Relaxed);
-        if begun != self.seen {
-            (self.seen, self.head_begun, self.armed) = (begun, false, false);
-        }
+        let busy = self.is_busy();
         match Pin::new(&mut self.inner).poll_read(context, buffer) {
             Poll::Ready(result) => {
                 if !busy && !self.head_begun {
@@ -191,11 +205,7 @@ impl Read for Deadlined {
             }
             Poll::Pending if busy => Poll::Pending,
             Poll::Pending => {
-                if !self.armed {
-                    let deadline = clock::now() + self.limits.idle;
-                    self.arm(deadline);
-                }
-                ready!(self.deadline.as_mut().poll(context));
+                ready!(self.poll_deadline(context));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
@@ -212,7 +222,13 @@ impl Write for Deadlined {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let flushed = Pin::new(&mut self.inner).poll_flush(context);
+        // After an answer hyper waits for the read that was already pending while the request was in flight, and does not
+        // read again: the idle deadline has to begin here. Its timer wakes hyper, which then reads, and fails.
+        if flushed.is_ready() && !self.is_busy() {
+            let _ = self.poll_deadline(context);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
