@@ -3,9 +3,10 @@
 //! Only failures of the transport count (no connection, no answer, an answer cut short, a deadline): a 5xx is an answer, often about something
 //! behind the instance, and ejecting for it would take one route's outage to all the others.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// When to eject, and for how long.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -96,7 +97,7 @@ mod tests {
     };
 
     fn epoch() -> Instant {
-        std::time::Instant::now()
+        common::clock::now()
     }
 
     #[test]

@@ -2,13 +2,10 @@
 
 use std::net::IpAddr;
 
+use common::http_layer::X_REQUEST_ID;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
-/// The request's name in logs and answers.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The instance that made the answer.
-pub const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 /// A client's key that makes a request safe to repeat.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The address the gateway was called from.
@@ -87,30 +84,34 @@ pub fn to_client(headers: &mut HeaderMap, status: StatusCode) {
     }
 }
 
+/// A request that names no host, several, or something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadHost;
+
 /// The host a request names: its target's authority, else its only `Host`.
 ///
 /// # Errors
-/// `Err(())` when it names none, several, or one that is no authority (RFC 9112, 3.2: 400).
+/// [`BadHost`] when it names none, several, or one that is no authority (RFC 9112, 3.2: 400).
 pub fn host(
     uri: &http::Uri,
     headers: &HeaderMap,
     required: bool,
-) -> Result<Option<HeaderValue>, ()> {
+) -> Result<Option<HeaderValue>, BadHost> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let first = hosts.next();
     if hosts.next().is_some() || (first.is_none() && required) {
-        return Err(());
+        return Err(BadHost);
     }
     if let Some(authority) = uri.authority() {
         return HeaderValue::from_str(authority.as_str())
             .map(Some)
-            .map_err(|_| ());
+            .map_err(|_| BadHost);
     }
     match first {
         Some(host) if !host.is_empty() => {
-            let authority = http::uri::Authority::try_from(host.as_bytes()).map_err(|_| ())?;
+            let authority = http::uri::Authority::try_from(host.as_bytes()).map_err(|_| BadHost)?;
             if authority.as_str().contains('@') {
-                Err(())
+                Err(BadHost)
             } else {
                 Ok(Some(host.clone()))
             }
@@ -122,7 +123,7 @@ pub fn host(
 /// The client's request id when it is 1 to 64 visible ASCII characters, and the only one.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut ids = headers.get_all(REQUEST_ID).iter();
+    let mut ids = headers.get_all(X_REQUEST_ID).iter();
     let id = ids.next().filter(|id| {
         (1..=64).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     })?;
@@ -239,7 +240,7 @@ mod tests {
             map(&[("host", "a b")]),
             map(&[("host", "u@a")]),
         ] {
-            assert_eq!(host(&origin, &bad, true), Err(()), "{bad:?}");
+            assert_eq!(host(&origin, &bad, true), Err(BadHost), "{bad:?}");
         }
     }
 
@@ -256,7 +257,7 @@ mod tests {
             None
         );
         let mut long = HeaderMap::new();
-        long.insert(REQUEST_ID, "x".repeat(65).parse().unwrap());
+        long.insert(X_REQUEST_ID, "x".repeat(65).parse().unwrap());
         assert_eq!(request_id(&long), None);
     }
 

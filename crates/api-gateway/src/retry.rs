@@ -1,9 +1,10 @@
 //! Whether a failed try may be made again, and how many retries a service can stand.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// How often, and how much.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -145,7 +146,7 @@ mod tests {
         #[test]
         fn retries_stay_within_the_budget(steps in prop::collection::vec((0u64..50, 0u64..1_500, 0u32..30), 1..40)) {
             let config = RetryConfig::default();
-            let start = std::time::Instant::now();
+            let start = common::clock::now();
             let (mut budget, mut now) = (Budget::new(&config, start), start);
             let (mut requests, mut retries) = (0u64, 0u64);
             for (arrivals, pause, wanted) in steps {
@@ -162,7 +163,7 @@ mod tests {
 
         #[test]
         fn a_quiet_service_may_retry(pause in 100u64..100_000) {
-            let start = std::time::Instant::now();
+            let start = common::clock::now();
             let mut budget = Budget::new(&RetryConfig::default(), start);
             while budget.withdraw(start) {}
             prop_assert!(budget.withdraw(start + Duration::from_millis(pause)));

@@ -1,0 +1,14 @@
+//! The gateway between real clients and real upstream servers, all on loopback.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy lets test functions unwrap, but not the harness that they share"
+)]
+
+mod balancing;
+mod bodies;
+mod fields;
+mod harness;
+mod lifecycle;
+mod limits;
+mod retries;
