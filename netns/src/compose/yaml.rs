@@ -38,7 +38,7 @@ fn block(text: &mut String, value: &Value, depth: usize) {
                 let mut inner = String::new();
                 match item {
                     Value::Object(_) | Value::Array(_) if !is_empty(item) => {
-                        block(&mut inner, item, depth + 1)
+                        block(&mut inner, item, depth + 1);
                     }
                     _ => nested(&mut inner, item, depth + 1),
                 }
