@@ -39,7 +39,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Compose file; may be given again, later ones override [default: compose.yaml or docker-compose.yml here or above]
-    #[arg(short, long = "file", value_name = "FILE", global = true, action = ArgAction::Append)]
+    #[arg(short, long = "file", value_name = "FILE", action = ArgAction::Append)]
     pub files: Vec<PathBuf>,
     /// Name that keeps two labs apart [default: the folder's name]
     #[arg(
