@@ -26,7 +26,7 @@ Exit codes:
 /// Without a command: `up`.
 #[derive(Debug, Parser)]
 #[command(name = "netns-setup", version, after_help = EXAMPLES, disable_help_subcommand = true)]
-pub struct Cli {
+pub(super) struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub global: Global,
@@ -37,7 +37,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(super) struct Global {
     /// Compose file; may be given again, later ones override [default: compose.yaml or docker-compose.yml here or above]
     #[arg(short, long = "file", value_name = "FILE", action = ArgAction::Append)]
     pub files: Vec<PathBuf>,
@@ -58,7 +58,7 @@ pub struct Global {
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Build, start everything, wait until it is healthy
     Up(Up),
     /// Stop everything, dependents first
@@ -87,7 +87,7 @@ Examples:
   netns-setup up -d --wait-timeout 60
   netns-setup up --scale product-service=3 --scale order-service=2
   HTTP_PORT=18080 netns-setup -p second up -d      a second lab beside the first (give it other ports)")]
-pub struct Up {
+pub(super) struct Up {
     /// Return when everything is healthy, leaving it running
     #[arg(short, long)]
     pub detach: bool,
@@ -127,7 +127,7 @@ impl Default for Up {
 
 /// `down`
 #[derive(Debug, Clone, Args)]
-pub struct Down {
+pub(super) struct Down {
     /// Remove the volumes too: data and secrets are gone
     #[arg(short, long)]
     pub volumes: bool,
@@ -135,7 +135,7 @@ pub struct Down {
 
 /// Commands that only choose their form.
 #[derive(Debug, Clone, Args)]
-pub struct Json {
+pub(super) struct Json {
     /// For scripts
     #[arg(long)]
     pub json: bool,
@@ -143,7 +143,7 @@ pub struct Json {
 
 /// `logs`
 #[derive(Debug, Clone, Args)]
-pub struct Logs {
+pub(super) struct Logs {
     /// Go on as more is written, until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
@@ -162,7 +162,7 @@ Examples:
   netns-setup exec redis redis-cli ping
   netns-setup exec product-service-2 cat /etc/hosts
   echo 'select 1' | netns-setup exec postgres psql -U postgres")]
-pub struct Exec {
+pub(super) struct Exec {
     /// No terminal of its own, even when this is one
     #[arg(short = 'T', long)]
     pub no_tty: bool,
@@ -180,7 +180,7 @@ pub struct Exec {
 
 /// `config`
 #[derive(Debug, Clone, Args)]
-pub struct Config {
+pub(super) struct Config {
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Compose)]
     pub format: Format,
@@ -197,7 +197,7 @@ pub struct Config {
 
 /// What `config` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// The services as understood
     Compose,
     /// The steps that build the lab, as `ip`, `sysctl` and `nft` commands
@@ -206,7 +206,7 @@ pub enum Format {
 
 /// `doctor`
 #[derive(Debug, Clone, Args)]
-pub struct Doctor {
+pub(super) struct Doctor {
     /// Install what is missing (Debian packages; as root or with sudo -n)
     #[arg(long)]
     pub install: bool,
@@ -217,7 +217,7 @@ pub struct Doctor {
 
 /// `secret`
 #[derive(Debug, Clone, Args)]
-pub struct Secret {
+pub(super) struct Secret {
     /// Its name, as in admin-token; without it: the names
     pub name: Option<String>,
 }

@@ -1,15 +1,23 @@
 //! `down`: everything stops, dependents first.
 
+use std::time::Duration;
+
+use nix::unistd::Pid;
+
 use super::args::{Down, Global};
-use super::failure::Failure;
+use super::failure::{Code, Failure};
 use super::progress::Printer;
 use super::project;
 use super::ps;
 use super::terminal::say;
+use crate::kernel::wait_for_end;
 use crate::lab::client::Client;
 use crate::lab::clock::{Clock, millis};
 use crate::lab::protocol::{Reply, Request};
 use crate::lab::state::StateDir;
+
+/// How long the lab may take to end once everything in it has.
+const END: Duration = Duration::from_secs(10);
 
 pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
     let state = project::find(global)?;
@@ -57,12 +65,21 @@ fn stop(state: &StateDir) -> Result<(), Failure> {
         })
         .unwrap_or_default();
     let printer = Printer::new(names.iter().map(String::as_str));
+    let pid = state.pid();
     let mut client = Client::ask(&state.control(), Request::Down, &[])?;
     while let Some(reply) = client.reply()? {
         if let Reply::Progress(progress) = reply {
             printer.show(&progress);
         }
     }
-    state.wait_until_down()?;
-    Ok(())
+    match pid
+        .map(|pid| wait_for_end(Pid::from_raw(pid), END))
+        .transpose()?
+    {
+        Some(false) => Err(Failure::new(
+            Code::Failed,
+            "error: the lab has stopped its instances and does not end; kill -9 its first process",
+        )),
+        _ => Ok(()),
+    }
 }

@@ -6,7 +6,7 @@ use std::io;
 /// Exit codes, as `--help` lists them. A program run by `exec` passes its own code through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Code {
+pub(super) enum Code {
     /// What was asked for did not work.
     Failed = 1,
     /// The command line is wrong (clap's own).
@@ -21,7 +21,7 @@ pub enum Code {
 
 /// Why a command did not end well.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// The exit code.
     pub code: u8,
     /// What to print on standard error, complete but for the line end; empty when everything has been said.
@@ -31,19 +31,10 @@ pub struct Failure {
 impl Failure {
     /// A failure with a message: what, where, remedy.
     #[must_use]
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code: code as u8,
             message: message.into(),
-        }
-    }
-
-    /// Everything has been said; only the code is left.
-    #[must_use]
-    pub fn silent(code: u8) -> Self {
-        Self {
-            code,
-            message: String::new(),
         }
     }
 }

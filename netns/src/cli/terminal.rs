@@ -12,24 +12,24 @@ fn wanted(terminal: bool) -> bool {
 
 /// How text is painted for one stream.
 #[derive(Debug, Clone, Copy)]
-pub struct Paint(bool);
+pub(super) struct Paint(bool);
 
 impl Paint {
     /// For standard output.
     #[must_use]
-    pub fn stdout() -> Self {
+    pub(super) fn stdout() -> Self {
         Self(wanted(io::stdout().is_terminal()))
     }
 
     /// For standard error.
     #[must_use]
-    pub fn stderr() -> Self {
+    pub(super) fn stderr() -> Self {
         Self(wanted(io::stderr().is_terminal()))
     }
 
     /// `text` in the SGR attribute `code`.
     #[must_use]
-    pub fn with(self, code: &str, text: &str) -> String {
+    pub(super) fn with(self, code: &str, text: &str) -> String {
         if self.0 {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
@@ -39,26 +39,20 @@ impl Paint {
 
     /// `text` in the colour of the instance with this number.
     #[must_use]
-    pub fn instance(self, number: usize, text: &str) -> String {
+    pub(super) fn instance(self, number: usize, text: &str) -> String {
         self.with(COLOURS[number % COLOURS.len()], text)
     }
 
     /// Something good.
     #[must_use]
-    pub fn good(self, text: &str) -> String {
+    pub(super) fn good(self, text: &str) -> String {
         self.with("32", text)
     }
 
     /// Something bad.
     #[must_use]
-    pub fn bad(self, text: &str) -> String {
+    pub(super) fn bad(self, text: &str) -> String {
         self.with("31", text)
-    }
-
-    /// Something of less importance.
-    #[must_use]
-    pub fn faint(self, text: &str) -> String {
-        self.with("2", text)
     }
 }
 
@@ -66,7 +60,7 @@ impl Paint {
 ///
 /// # Errors
 /// When standard output cannot be written for another reason.
-pub fn out(text: &str) -> io::Result<()> {
+pub(super) fn out(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
@@ -78,13 +72,13 @@ pub fn out(text: &str) -> io::Result<()> {
 }
 
 /// Writes a line to standard error; there is nowhere to report that it failed.
-pub fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Lines up `rows` under `heads`, two spaces between columns; numbers (columns in `right`) to the right.
 #[must_use]
-pub fn table(heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> String {
+pub(super) fn table(heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..heads.len())
         .map(|column| {
             rows.iter()
@@ -135,7 +129,7 @@ fn visible(text: &str) -> usize {
 
 /// A duration for people: `340ms`, `12s`, `5m12s`, `3h05m`, `2d04h`.
 #[must_use]
-pub fn duration(ms: u64) -> String {
+pub(super) fn duration(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
         0 => format!("{ms}ms"),
@@ -152,7 +146,7 @@ pub fn duration(ms: u64) -> String {
     clippy::cast_precision_loss,
     reason = "a figure for people, with one decimal"
 )]
-pub fn megabytes(bytes: u64) -> String {
+pub(super) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 

@@ -71,7 +71,7 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         wait_timeout: up.wait_timeout,
     };
     let launched = launch::launch(launch).map_err(|error| match error {
-        LaunchError::AlreadyUp | LaunchError::Io(_) => {
+        LaunchError::AlreadyUp | LaunchError::Remains | LaunchError::Io(_) => {
             Failure::new(Code::Failed, error.to_string())
         }
         LaunchError::Kernel(_) => Failure::new(Code::Environment, error.to_string()),

@@ -9,11 +9,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
@@ -64,15 +66,32 @@ impl Launched {
     /// # Errors
     /// When the kernel refuses to wait.
     pub fn wait(&self) -> std::io::Result<()> {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-        use std::os::fd::AsFd;
-        loop {
-            let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+        ended(self.pidfd.as_fd(), PollTimeout::NONE).map(drop)
+    }
+}
+
+/// Waits, at most for `timeout`, until the process `pid` has ended; whether it has. When it was the first of its PID namespace,
+/// everything in that namespace has ended too (`pid_namespaces(7)`).
+///
+/// # Errors
+/// When the kernel refuses to wait.
+pub fn wait_for_end(pid: Pid, timeout: Duration) -> std::io::Result<bool> {
+    match sys::pidfd_open(pid) {
+        Ok(pidfd) => ended(
+            pidfd.as_fd(),
+            PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX),
+        ),
+        Err(Errno::ESRCH) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn ended(pidfd: BorrowedFd<'_>, timeout: PollTimeout) -> std::io::Result<bool> {
+    loop {
+        match poll(&mut [PollFd::new(pidfd, PollFlags::POLLIN)], timeout) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
 }

@@ -20,6 +20,6 @@ pub mod sandbox;
 mod sys;
 
 pub use apply::{BuildError, Network, Phase, build};
-pub use enter::{Entered, Session, enter};
+pub use enter::{Entered, Session, enter, wait_for_end};
 pub use failure::Failure;
 pub use identity::{Identity, SANDBOX_ID};

@@ -25,6 +25,9 @@ use crate::plan::Plan;
 /// The log of the lab's first process itself, beside those of the instances.
 pub const OWN_LOG: &str = "netns-setup";
 
+/// How long what is left of a killed lab may take to end.
+const REMAINS: Duration = Duration::from_secs(10);
+
 /// Everything that has been decided before anything is touched.
 #[derive(Debug)]
 pub struct Launch {
@@ -48,6 +51,11 @@ pub enum LaunchError {
     /// Another launcher was faster.
     #[error("error: this lab is up already, or is just coming up; `netns-setup ps` shows it")]
     AlreadyUp,
+    /// A lab that was killed is still dying.
+    #[error(
+        "error: processes of the lab before this one have not ended yet\n = help: try again; `ps -o pid,stat,args` shows what holds them"
+    )]
+    Remains,
     /// The state folder, a port or the control socket.
     #[error("error: {0}")]
     Io(#[from] io::Error),
@@ -98,6 +106,9 @@ pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
     let state = launch.state;
     state.create()?;
     let lock = state.try_lock()?.ok_or(LaunchError::AlreadyUp)?;
+    if !state.wait_for_remains(REMAINS)? {
+        return Err(LaunchError::Remains);
+    }
     state.remove_runtime_files();
     state.create()?;
     let control = client::listen(&state.control())?;

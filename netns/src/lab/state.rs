@@ -15,9 +15,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::Uid;
+use nix::unistd::{Pid, Uid};
+
+use crate::kernel::wait_for_end;
 
 /// Environment variable that names the base folder.
 pub const STATE_DIR_VARIABLE: &str = "NETNS_STATE_DIR";
@@ -149,16 +152,17 @@ impl StateDir {
         self.lock_file().exists() && matches!(self.try_lock(), Ok(None))
     }
 
-    /// Waits until no lab holds the lock any more.
+    /// Waits, at most for `timeout`, until whatever is left of a lab that has let go of its lock has ended too: the kernel closes the
+    /// first process's files a moment before the rest of its namespace is gone.
     ///
     /// # Errors
-    /// When the lock file cannot be opened.
-    pub fn wait_until_down(&self) -> io::Result<()> {
-        let path = self.lock_file();
-        let file = File::open(&path).map_err(|error| named(&error, &path))?;
-        Flock::lock(file, FlockArg::LockExclusive)
-            .map(drop)
-            .map_err(|(_, error)| named(&error.into(), &path))
+    /// When the kernel refuses to wait.
+    pub fn wait_for_remains(&self, timeout: Duration) -> io::Result<bool> {
+        match self.pid() {
+            // The number may be somebody else's by now: only the first process of a namespace can be meant.
+            Some(pid) if is_first_of_namespace(pid) => wait_for_end(Pid::from_raw(pid), timeout),
+            _ => Ok(true),
+        }
     }
 
     /// Notes the lab's first process.
@@ -199,6 +203,17 @@ impl StateDir {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the process is numbered 1 in a PID namespace below the reader's (`NSpid` in `proc_pid_status(5)`).
+fn is_first_of_namespace(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))
+        .unwrap_or_default();
+    let mut numbers = numbers.split_whitespace();
+    numbers.next().is_some() && numbers.next_back() == Some("1")
 }
 
 fn named(error: &io::Error, path: &Path) -> io::Error {

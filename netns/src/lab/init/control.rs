@@ -21,18 +21,23 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Descriptors that come with [`Request::Exec`].
 const STREAMS: usize = 3;
 
+/// Held by whoever is to hear the lab's last words; the lab waits for all of them to be dropped.
+pub(super) type Hearing = tokio::sync::mpsc::Sender<()>;
+
 /// Answers on the control socket for as long as it is polled.
 pub(super) async fn listen(
     listener: UnixListener,
     messages: UnboundedSender<Message>,
     reaper: Reaper,
+    hearing: Hearing,
 ) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (messages, reaper) = (messages.clone(), reaper.clone());
+                let (messages, reaper, hearing) =
+                    (messages.clone(), reaper.clone(), hearing.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, messages, reaper).await {
+                    if let Err(error) = converse(stream, messages, reaper, hearing).await {
                         tracing::debug!(%error, "a control connection broke");
                     }
                 });
@@ -49,9 +54,12 @@ async fn converse(
     mut stream: UnixStream,
     messages: UnboundedSender<Message>,
     reaper: Reaper,
+    hearing: Hearing,
 ) -> io::Result<()> {
     let (text, fds) = tokio::time::timeout(REQUEST_TIMEOUT, receive(&stream)).await??;
-    match parse_request(&text) {
+    let request = parse_request(&text);
+    let _hearing = matches!(request, Ok(Request::Down)).then_some(hearing);
+    match request {
         Err(message) => say(&mut stream, &Reply::Error { message }).await,
         Ok(Request::Status) => {
             let (sender, answer) = oneshot::channel();

@@ -15,14 +15,14 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Where the entrypoint that speaks for the official PostgreSQL image is shown.
 const POSTGRES_ENTRYPOINT: &str = "/docker-entrypoint.sh";
 /// That script, which serves container images as well.
-pub const POSTGRES_ENTRYPOINT_TEXT: &str =
+pub(super) const POSTGRES_ENTRYPOINT_TEXT: &str =
     include_str!("../../../../docker/postgres/docker-entrypoint.sh");
 /// Its file in the state folder's `run`.
-pub const POSTGRES_ENTRYPOINT_FILE: &str = "postgres-entrypoint.sh";
+pub(super) const POSTGRES_ENTRYPOINT_FILE: &str = "postgres-entrypoint.sh";
 
 /// Where things are on this machine.
 #[derive(Debug)]
-pub struct Machine<'a> {
+pub(super) struct Machine<'a> {
     /// The project's state folder.
     pub state: &'a StateDir,
     /// The built services.
@@ -33,7 +33,7 @@ pub struct Machine<'a> {
 
 /// What the supervisor has to know of the instance.
 #[must_use]
-pub fn unit(service: &Service, instance: &Instance) -> Unit {
+pub(super) fn unit(service: &Service, instance: &Instance) -> Unit {
     Unit {
         name: instance.name.clone(),
         service: service.name.clone(),
@@ -57,7 +57,11 @@ pub fn unit(service: &Service, instance: &Instance) -> Unit {
 
 /// The sandbox of the instance.
 #[must_use]
-pub fn sandbox(service: &Service, instance: &Instance, machine: &Machine<'_>) -> SandboxSpec {
+pub(super) fn sandbox(
+    service: &Service,
+    instance: &Instance,
+    machine: &Machine<'_>,
+) -> SandboxSpec {
     let mut mounts: Vec<Mount> = Vec::new();
     match &service.run {
         Run::Cargo { package } => {
@@ -99,13 +103,13 @@ pub fn sandbox(service: &Service, instance: &Instance, machine: &Machine<'_>) ->
 
 /// The program that asks the instance for its health.
 #[must_use]
-pub fn health_check(sandbox: &SandboxSpec, check: &Healthcheck) -> ExecSpec {
+pub(super) fn health_check(sandbox: &SandboxSpec, check: &Healthcheck) -> ExecSpec {
     program(sandbox, check.test.clone(), false)
 }
 
 /// A further program in the instance's sandbox.
 #[must_use]
-pub fn program(sandbox: &SandboxSpec, argv: Vec<String>, terminal: bool) -> ExecSpec {
+pub(super) fn program(sandbox: &SandboxSpec, argv: Vec<String>, terminal: bool) -> ExecSpec {
     ExecSpec {
         name: sandbox.name.clone(),
         argv,
@@ -185,7 +189,7 @@ fn read_only(source: &Path, target: &str) -> Mount {
 
 /// PostgreSQL's programs of the newest version in `folder` (`/usr/lib/postgresql`, where Debian has one folder a version).
 #[must_use]
-pub fn postgres_programs(folder: &Path) -> Option<PathBuf> {
+pub(super) fn postgres_programs(folder: &Path) -> Option<PathBuf> {
     std::fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| {

@@ -5,8 +5,10 @@
 
 mod control;
 mod instance;
+mod keeper;
 mod launcher;
 mod process;
+mod report;
 mod serve;
 mod status;
 

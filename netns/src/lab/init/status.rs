@@ -5,7 +5,7 @@ use crate::lab::supervise::{Health, Slot, State};
 
 /// What people call where `slot` is. `before` is what was said last: what had ended before the lab was taken down was not stopped.
 #[must_use]
-pub fn state_of(slot: &Slot, stopping: bool, before: InstanceState) -> InstanceState {
+pub(super) fn state_of(slot: &Slot, stopping: bool, before: InstanceState) -> InstanceState {
     let had_ended = matches!(before, InstanceState::Completed | InstanceState::Failed);
     match slot.state {
         State::Waiting => InstanceState::Waiting,
@@ -28,7 +28,7 @@ pub fn state_of(slot: &Slot, stopping: bool, before: InstanceState) -> InstanceS
 
 /// The word for what the health check says.
 #[must_use]
-pub fn health_word(slot: &Slot) -> &'static str {
+pub(super) fn health_word(slot: &Slot) -> &'static str {
     match slot.health() {
         Health::Unchecked => "none",
         Health::Starting => "starting",
@@ -39,7 +39,7 @@ pub fn health_word(slot: &Slot) -> &'static str {
 
 /// Resident memory of a process in bytes (`VmRSS` in `proc_pid_status(5)`); 0 when it is gone.
 #[must_use]
-pub fn resident_memory(pid: i32) -> u64 {
+pub(super) fn resident_memory(pid: i32) -> u64 {
     std::fs::read_to_string(format!("/proc/{pid}/status")).map_or(0, |status| resident(&status))
 }
 
