@@ -4,7 +4,7 @@ use super::args::{Config, Format, Global};
 use super::failure::{Code, Failure};
 use super::project;
 use super::terminal::out;
-use crate::plan;
+use crate::{compose, plan};
 
 pub(super) fn run(global: &Global, config: &Config) -> Result<u8, Failure> {
     let loaded = project::load(global)?;
@@ -15,15 +15,10 @@ pub(super) fn run(global: &Global, config: &Config) -> Result<u8, Failure> {
         return Ok(0);
     }
     let text = match (config.format, config.json) {
-        // The project's own shape is JSON already, which is also YAML.
-        (Format::Compose, _) => serde_json::to_string_pretty(&loaded.project)?,
+        (Format::Compose, false) => compose::to_yaml(&loaded.project)?.trim_end().to_owned(),
+        (Format::Compose, true) => serde_json::to_string_pretty(&loaded.project)?,
         (Format::Plan, true) => serde_json::to_string_pretty(&plan)?,
-        (Format::Plan, false) => plan
-            .ops
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n"),
+        (Format::Plan, false) => plan.script().trim_end().to_owned(),
     };
     out(&format!("{text}\n"))?;
     Ok(0)

@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         let status = ps::status(&state)?;
         return out(&ps::shown(&status)).map(|()| 0).map_err(Failure::from);
     }
-    doctor::preflight(&project, &plan, &state)?;
+    doctor::preflight(&project, &state)?;
     let reserved = listen::reserve(&project, &plan)
         .map_err(|found| Failure::new(Code::Environment, project::diagnostics(&found)))?;
     let clock = Clock::start();

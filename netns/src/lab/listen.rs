@@ -13,6 +13,7 @@ use nix::sys::socket::{
 };
 
 use crate::compose::{Diagnostic, Project};
+use crate::doctor;
 use crate::plan::Plan;
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
@@ -42,7 +43,7 @@ pub fn reserve(project: &Project, plan: &Plan) -> Result<Vec<Reserved>, Vec<Diag
                 format!(
                     "port {} of this host cannot be had: {}",
                     port.host_port,
-                    reason(&error)
+                    reason(&error, port.host_port)
                 ),
                 remedy(&error, port.host_port),
             )),
@@ -99,9 +100,12 @@ fn bound_to(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn reason(error: &io::Error) -> String {
+fn reason(error: &io::Error, port: u16) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "another program listens on it".to_owned(),
+        io::ErrorKind::AddrInUse => match doctor::listener(port) {
+            Some(listener) => format!("{listener} listens on it"),
+            None => "another program holds it".to_owned(),
+        },
         io::ErrorKind::PermissionDenied => "ports below 1024 are for root".to_owned(),
         io::ErrorKind::AddrNotAvailable => "the host has no such address".to_owned(),
         _ => error.to_string(),
