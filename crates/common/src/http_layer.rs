@@ -22,6 +22,7 @@ use crate::problem::{Problem, Slug};
 use crate::registry::InstanceId;
 
 mod context;
+mod unread;
 
 pub use self::context::{RequestContext, TRACEPARENT, TraceParent, X_REQUEST_ID};
 
@@ -67,6 +68,7 @@ async fn handle(State(layer): State<Layer>, mut request: Request, next: Next) ->
         .get::<MatchedPath>()
         .map_or_else(|| "none".into(), |path| path.as_str().to_owned());
     request.extensions_mut().insert(context.clone());
+    unread::watch(&mut request);
     let span = tracing::info_span!(
         "request",
         service = layer.identity.service,

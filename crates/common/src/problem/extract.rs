@@ -2,7 +2,7 @@
 
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
@@ -152,7 +152,19 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathPar
             ErrorKind::DeserializeError { key, message, .. } => {
                 Problem::invalid(format!("/{key}"), message)
             }
-            kind => Problem::invalid("", kind.to_string()),
+            kind => Problem::invalid(only_parameter(parts, state).await, kind.to_string()),
         })
+    }
+}
+
+/// A type that checks itself after it was read reports no key: with a single parameter there is no doubt which it was.
+async fn only_parameter<S: Send + Sync>(parts: &mut Parts, state: &S) -> String {
+    let Ok(params) = RawPathParams::from_request_parts(parts, state).await else {
+        return String::new();
+    };
+    let mut names = params.iter().map(|(name, _)| name);
+    match (names.next(), names.next()) {
+        (Some(name), None) => format!("/{name}"),
+        _ => String::new(),
     }
 }

@@ -13,7 +13,6 @@ const PATIENT_CACHE: &str = "5000";
 
 pub(crate) struct Shop {
     pub(crate) service: Service,
-    pub(crate) database: TestDatabase,
     pub(crate) redis: Redis,
     pub(crate) client: Client,
 }
@@ -115,7 +114,6 @@ impl Shop {
         let service = spawn_service(env!("CARGO_BIN_EXE_product-service"), &all).await?;
         let shop = Self {
             service,
-            database,
             redis,
             client: Client::new(),
         };
