@@ -2,13 +2,23 @@
 
 use std::process::ExitCode;
 
-use axum::Router;
-use common::config::NoConfig;
 use common::service::{self, Context, Service};
+use service_registry::api::{AppState, app};
+use service_registry::config::Config;
+use service_registry::registry::Registry;
 
 fn main() -> ExitCode {
     service::run(
         Service::new("service-registry", 8500),
-        |ctx: Context<NoConfig>| async move { ctx.serve(Router::new()).await },
+        |ctx: Context<Config>| async move {
+            let registry = Registry::start(ctx.config.limits());
+            let state = AppState::new(
+                registry,
+                &ctx.config,
+                ctx.base.registry.token.clone(),
+                ctx.shutdown.closing_token(),
+            );
+            ctx.serve(app(state)).await
+        },
     )
 }
