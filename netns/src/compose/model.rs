@@ -4,12 +4,13 @@
 //! two files that differ in the order of their services are the same project.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::diagnostic::{Source, Span};
 
@@ -60,14 +61,28 @@ pub struct Flow {
     pub at: Span,
 }
 
-/// One end of a flow.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// One end of a flow, serialised as its name: no service may be called `world`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
     /// Whatever comes through a published port, and what runs in the `world` namespace.
     World,
     /// A service of the file.
     Service(String),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::World => crate::plan::WORLD,
+            Self::Service(name) => name,
+        })
+    }
+}
+
+impl Serialize for Peer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// Transport protocol.
@@ -300,11 +315,11 @@ pub struct Limits {
     pub pids: Option<u32>,
 }
 
-fn seconds<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+fn seconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(value.as_secs_f64())
 }
 
-fn optional_seconds<S: serde::Serializer>(
+fn optional_seconds<S: Serializer>(
     value: &Option<Duration>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

@@ -93,17 +93,22 @@ fn each_switch_against_namespaces_has_its_remedy() {
         })
         .starts_with("kernel.unprivileged_userns_clone is 0")
     );
+    let restricts = Machine {
+        apparmor_restricts: true,
+        ..refused()
+    };
+    assert!(remedy(restricts.clone()).starts_with("give the netns-setup binary"));
+    // Root is not what AppArmor restricts, and a program with a profile is let in: then all is well.
     assert!(
         remedy(Machine {
-            apparmor_restricts: true,
-            ..complete()
+            root: true,
+            ..restricts
         })
-        .starts_with("give the netns-setup binary")
+        .starts_with("a container")
     );
     assert_eq!(
         remedy(Machine {
             apparmor_restricts: true,
-            root: true,
             ..complete()
         }),
         ""

@@ -42,6 +42,20 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Looks only at what a lab cannot do without and no package brings.
+    #[must_use]
+    pub fn namespaces_only() -> Self {
+        Self {
+            root: Uid::effective().is_root(),
+            namespaces: try_namespaces(),
+            max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
+            apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+                == Some(1),
+            clone_switched_off: number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0),
+            ..Self::default()
+        }
+    }
+
     /// Looks at this machine.
     #[must_use]
     pub fn probe() -> Self {
@@ -50,19 +64,12 @@ impl Machine {
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), program(name)?)))
             .collect();
-        let namespaces = try_namespaces();
-        let kernel = (namespaces.is_none()
-            && ["ip", "nft", "unshare"]
-                .iter()
-                .all(|name| programs.contains_key(*name)))
-        .then(kernel_lacks);
+        let alone = Self::namespaces_only();
+        let tools = ["ip", "nft", "unshare"]
+            .iter()
+            .all(|name| programs.contains_key(*name));
+        let kernel = (alone.namespaces.is_none() && tools).then(kernel_lacks);
         Self {
-            root: Uid::effective().is_root(),
-            namespaces,
-            max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
-            apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-                == Some(1),
-            clone_switched_off: number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0),
             kernel_tried: kernel.is_some(),
             kernel_lacks: kernel.unwrap_or_default(),
             postgres: postgres_versions(Path::new(POSTGRES)),
@@ -72,6 +79,7 @@ impl Machine {
                 .collect(),
             debian: program("apt-get").is_some(),
             programs,
+            ..alone
         }
     }
 }
@@ -113,10 +121,7 @@ fn try_namespaces() -> Option<String> {
     use nix::sched::{CloneFlags, unshare};
     use std::os::unix::process::CommandExt as _;
 
-    let flags = CloneFlags::CLONE_NEWUSER
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWPID;
+    let rest = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
     let mut child = Command::new("/bin/true");
     child
         .stdin(Stdio::null())
@@ -126,10 +131,14 @@ fn try_namespaces() -> Option<String> {
         unsafe_code,
         reason = "the standard library has no safe way to act between fork and exec"
     )]
-    // SAFETY: the closure makes one system call, which is async-signal-safe, and allocates nothing: nix's error is a number, and so is
-    // the io::Error made of it.
+    // SAFETY: the closure makes two system calls, which are async-signal-safe, and allocates nothing: nix's error is a number, and
+    // so is the io::Error made of it.
     unsafe {
-        child.pre_exec(move || unshare(flags).map_err(Into::into));
+        child.pre_exec(move || {
+            unshare(CloneFlags::CLONE_NEWUSER)?;
+            // A call of its own, since AppArmor lets a program into a user namespace and takes its capabilities away there.
+            Ok(unshare(rest)?)
+        });
     }
     match child.status() {
         Ok(_) => None,

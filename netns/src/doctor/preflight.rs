@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::machine::{postgres_versions, program};
+use super::checks::{State, namespaces};
+use super::machine::{Machine, postgres_versions, program};
 use crate::compose::{Diagnostic, MountSource, Project, Run, Server, Service};
 
 /// Where the official image of PostgreSQL keeps its data.
@@ -39,7 +40,28 @@ pub fn preflight(project: &Project, volumes: &Path) -> Vec<Diagnostic> {
             .collect(),
         absent: paths.filter(|path| !path.exists()).collect(),
     };
-    judge(project, &facts)
+    let mut found = judge(project, &facts);
+    let namespaces = namespaces(&Machine::namespaces_only());
+    if namespaces.state != State::Ok {
+        let message = format!(
+            "this machine's namespaces cannot be used: {}",
+            namespaces.found
+        );
+        found.insert(
+            0,
+            Diagnostic::file(file(project), message, namespaces.remedy),
+        );
+    }
+    found
+}
+
+/// The file that a problem of the machine is laid to.
+fn file(project: &Project) -> PathBuf {
+    project
+        .sources
+        .first()
+        .map(|source| source.path.clone())
+        .unwrap_or_default()
 }
 
 /// The major version that wrote a data directory. A first line of `17` is version 17.
@@ -90,13 +112,8 @@ fn executable(service: &Service) -> Option<PathBuf> {
 fn judge(project: &Project, facts: &Facts) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     if !facts.nft {
-        let file = project
-            .sources
-            .first()
-            .map(|source| source.path.clone())
-            .unwrap_or_default();
         found.push(Diagnostic::file(
-            file,
+            file(project),
             "there is no `nft` on this machine, and without it no policy",
             "run `netns-setup doctor --install`",
         ));
