@@ -1,12 +1,16 @@
 //! What a request may be at most.
 
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use crate::harness::{Gateway, ORDERS, PRODUCTS, Upstream, client, soon};
 
@@ -14,8 +18,7 @@ use crate::harness::{Gateway, ORDERS, PRODUCTS, Upstream, client, soon};
 async fn bodies_longer_than_allowed_are_refused_announced_or_not() {
     let gateway = Gateway::with(|_, http| http.max_body_bytes = 100_000);
     let upstream =
-        Upstream::start(axum::Router::new().fallback(async |body: Bytes| body.len().to_string()))
-            .await;
+        Upstream::start(Router::new().fallback(async |body: Bytes| body.len().to_string())).await;
     gateway.put(ORDERS, &[upstream.address]);
     let client = client();
     let post = |body: reqwest::Body| client.post(gateway.url("/api/orders")).body(body).send();
@@ -113,8 +116,7 @@ async fn headers_and_targets_have_limits() {
 async fn a_body_that_stops_coming_is_not_waited_for() {
     let gateway = Gateway::with(|config, _| config.upstream.pause_ms = Duration::from_millis(50));
     let upstream =
-        Upstream::start(axum::Router::new().fallback(async |body: Bytes| body.len().to_string()))
-            .await;
+        Upstream::start(Router::new().fallback(async |body: Bytes| body.len().to_string())).await;
     gateway.put(ORDERS, &[upstream.address]);
     for length in [10, 100_000] {
         let mut stream = TcpStream::connect(gateway.address).await.unwrap();
@@ -150,4 +152,28 @@ async fn a_head_that_stops_coming_and_an_idle_connection_are_closed() {
     let mut answer = String::new();
     soon(stream.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_holds_no_upstream() {
+    let gateway = Gateway::with(|_, http| http.idle_ms = Duration::from_millis(100));
+    let (held, released) = oneshot::channel::<()>();
+    let held = Arc::new(Mutex::new(Some(held)));
+    let upstream = Upstream::start(Router::new().fallback(move || {
+        // Endless, and dropped when the connection to the gateway ends.
+        let held = held.lock().unwrap().take();
+        let pieces = futures_util::stream::repeat_with(move || {
+            let _held = &held;
+            Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 65_536]))
+        });
+        async move { Body::from_stream(pieces) }
+    }))
+    .await;
+    gateway.put(PRODUCTS, &[upstream.address]);
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    stream
+        .write_all(b"GET /api/products HTTP/1.1\r\nhost: shop\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(soon(released).await.is_err());
 }

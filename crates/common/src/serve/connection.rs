@@ -49,6 +49,7 @@ pub async fn serve_connection<S, B>(
         head_begun: false,
         armed: false,
         deadline: Box::pin(tokio::time::sleep(limits.idle)),
+        stalled: None,
     };
     let handler = service_fn(move |mut request: Request<Incoming>| {
         let guard = InFlight::enter(&requests);
@@ -150,7 +151,8 @@ where
     }
 }
 
-/// A stream whose reads fail when, between requests, nothing or only half a head arrives for too long.
+/// A stream whose reads fail when, between requests, nothing or only half a head arrives for too long, and whose writes fail
+/// when the client takes nothing of an answer for as long.
 struct Deadlined {
     inner: TokioIo<TcpStream>,
     requests: Arc<Requests>,
@@ -160,9 +162,29 @@ struct Deadlined {
     head_begun: bool,
     armed: bool,
     deadline: Pin<Box<Sleep>>,
+    /// Runs while a write waits for the client to read.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadlined {
+    /// What became of a write, given that the client may be waited for only so long.
+    fn written<T>(
+        &mut self,
+        outcome: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
+        }
+        let idle = self.limits.idle;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
     fn arm(&mut self, deadline: Instant) {
         self.deadline.as_mut().reset(deadline);
         self.armed = true;
@@ -218,7 +240,8 @@ impl Write for Deadlined {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, buffer)
+        let outcome = Pin::new(&mut self.inner).poll_write(context, buffer);
+        self.written(outcome, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -244,6 +267,7 @@ impl Write for Deadlined {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, buffers)
+        let outcome = Pin::new(&mut self.inner).poll_write_vectored(context, buffers);
+        self.written(outcome, context)
     }
 }
