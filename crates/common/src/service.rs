@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::{self, Base, ConfigError, ServiceConfig};
 use crate::health::{self, Health};
@@ -197,6 +198,7 @@ where
     F: FnOnce(Context<C>) -> Fut,
     Fut: Future<Output = Result<(), BoxError>>,
 {
+    allow_open_files();
     let workers = base.workers.unwrap_or(service.workers);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -242,6 +244,15 @@ where
         tracing::info!(service = service.name, "ended");
     }
     outcome
+}
+
+/// Every connection is an open file, and the customary soft limit (1024) is there for programs that use select(2).
+fn allow_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
 }
 
 /// Asks `/started` of the running service, as a container's health check: no runtime, no client library.
