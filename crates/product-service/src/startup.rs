@@ -10,12 +10,15 @@ use common::clock;
 use common::config::ConfigError;
 use common::health::DependencyHandle;
 use common::service::{BoxError, Context};
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two looks at the database.
 const LOOK: Duration = Duration::from_secs(2);
+/// Longest wait for a connection, or for an answer to a look.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Pauses between attempts to prepare the schema grow from this...
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// ...to this.
@@ -53,10 +56,10 @@ pub async fn serve(ctx: Context<Config>) -> Result<(), BoxError> {
         ctx.health.dependency("schema"),
         ctx.health.dependency("postgres"),
     );
-    let looked_at = pool.clone();
+    let runtime = config.database.runtime_url()?;
     tokio::spawn(async move {
         prepare(owner.expose(), &schema).await;
-        watch(&looked_at, &postgres).await;
+        watch(runtime.expose(), &postgres).await;
     });
 
     let shop = Shop::new(
@@ -89,20 +92,31 @@ async fn prepare(owner: &str, schema: &DependencyHandle) {
 }
 
 async fn prepare_once(owner: &str) -> Result<usize, sqlx::Error> {
-    let pool = store::owner_pool(owner)?;
-    store::migrate::run(&pool).await?;
-    let seeded = store::seed::run(&pool).await?;
-    pool.close().await;
+    let mut connection = connect(owner).await?;
+    store::migrate::run(&mut connection).await?;
+    let seeded = store::seed::run(&mut connection).await?;
+    connection.close().await?;
     Ok(seeded)
 }
 
-/// Looks at the database through the runtime role's pool, for as long as the service runs.
-async fn watch(pool: &PgPool, postgres: &DependencyHandle) {
+/// Looks at the database for as long as the service runs, over a connection of its own: a pool that is busy is no outage,
+/// and would hide an outage's reason behind a time-out.
+async fn watch(runtime: &str, postgres: &DependencyHandle) {
     loop {
-        match sqlx::query("SELECT 1").execute(pool).await {
-            Ok(_) => postgres.ok(),
+        match connect(runtime).await {
+            Ok(mut connection) => {
+                while let Ok(Ok(())) = tokio::time::timeout(PATIENCE, connection.ping()).await {
+                    postgres.ok();
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
             Err(error) => postgres.failed(error),
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(LOOK / 4).await;
     }
+}
+
+async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
+    let connecting = tokio::time::timeout(PATIENCE, PgConnection::connect(url)).await;
+    connecting.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }

@@ -1,8 +1,8 @@
 //! SQL, and nothing but SQL: what a request means is decided by its callers, what the cache must hear is told by
 //! [`crate::cache::Touched`].
 //!
-//! Locks are always taken in this order: a reservation's row, product rows by id, the catalogue's row. Two transactions
-//! can then wait for each other in one direction only, and no deadlock is possible.
+//! Locks are always taken in this order: a reservation's row, product rows by id, a movement's id, the catalogue's row.
+//! Two transactions can then wait for each other in one direction only, and no deadlock is possible.
 
 pub mod migrate;
 pub mod products;
@@ -34,17 +34,5 @@ pub fn pool(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))
         .idle_timeout(Duration::from_secs(300))
-        .connect_lazy_with(options))
-}
-
-/// One connection for the owner role, without the limits above: a migration may take its time.
-///
-/// # Errors
-/// `url` is not a PostgreSQL URL.
-pub fn owner_pool(url: &str) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name("product-service/owner");
-    Ok(PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(Duration::from_secs(3))
         .connect_lazy_with(options))
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::{self, Category, Cents, Description, Name, ProductId, Refused, Stock};
 use serde::Deserialize;
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection};
 
 /// `id,name,description,category,price_cents,stock`, with a header.
 const CSV: &[u8] = include_bytes!("../../seed/products.csv");
@@ -39,7 +39,7 @@ pub fn lines() -> Result<Vec<Line>, Refused> {
 ///
 /// # Errors
 /// The database failed; then nothing was loaded.
-pub async fn run(owner: &PgPool) -> Result<usize, sqlx::Error> {
+pub async fn run(owner: &mut PgConnection) -> Result<usize, sqlx::Error> {
     let mut tx = owner.begin().await?;
     // Of two replicas the second waits here, and then finds it done.
     let first = sqlx::query!(
