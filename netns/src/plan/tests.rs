@@ -181,6 +181,8 @@ fn the_kernel_takes_the_ruleset_and_takes_it_again() {
     ] {
         let mut child = Command::new("unshare")
             .args(["--user", "--map-root-user", "--net", "nft", "-f", "-"])
+            // An ordinary user's path does not lead to nft.
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
