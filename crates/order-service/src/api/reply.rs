@@ -96,7 +96,7 @@ pub(super) fn no_such_order() -> Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Away(_) => {
+            StoreError::Away(_) | StoreError::Silent => {
                 Self::unavailable("orders are not available right now", RETRY_AFTER).cause(error)
             }
             StoreError::Broken(_) | StoreError::Unreadable(_) => Self::internal(error),

@@ -10,16 +10,12 @@ use crate::{
     answer::Answer,
     domain::{Item, Order, Status},
     products::Products,
-    store::{Advanced, KeyRow, NewOrder, Placed, Store, StoreError},
+    store::{Advanced, Store, StoreError},
 };
 
 /// Pause after a first failed reservation request; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
-/// How often a copy of a request looks whether the first has been answered: at first, and at most.
-const FIRST_LOOK: Duration = Duration::from_millis(10);
-const LAST_LOOK: Duration = Duration::from_millis(150);
-
 /// Durations of the saga.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
@@ -31,29 +27,6 @@ pub struct Policy {
     pub cancel_window: Duration,
     /// How often recovery looks for due orders.
     pub recovery_interval: Duration,
-}
-
-/// What became of a request to place an order.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Decided, now or when a copy of this request came before.
-    Decided {
-        /// The stored answer.
-        answer: Answer,
-        /// The order it is about.
-        order_id: Uuid,
-        /// A copy of this request placed the order.
-        replayed: bool,
-    },
-    /// Accepted, not decided in time.
-    Undecided {
-        /// The order as last seen.
-        order: Order,
-        /// A copy of this request placed the order.
-        replayed: bool,
-    },
-    /// The key was used for another request.
-    KeyReused,
 }
 
 /// What became of a wish to cancel.
@@ -70,11 +43,11 @@ pub enum Cancellation {
 /// Drives orders from accepted to decided. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Saga {
-    store: Store,
+    pub(super) store: Store,
     products: Products,
-    policy: Policy,
+    pub(super) policy: Policy,
     /// Steps under way; they outlive the request that began them.
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
 }
 
 impl Saga {
@@ -97,117 +70,6 @@ impl Saga {
     pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-    }
-
-    /// Places an order under an idempotency key, or joins the request that did.
-    ///
-    /// # Errors
-    /// [`StoreError`] only while nothing is known to be stored; afterwards the outcome is `Undecided` instead.
-    pub async fn place(
-        &self,
-        scope: &str,
-        key: &str,
-        new: NewOrder,
-    ) -> Result<Outcome, StoreError> {
-        let fingerprint = new.fingerprint;
-        match self.store.place(scope, key, new, self.policy.lease).await? {
-            Placed::New(order) => Ok(self.decide_new(scope, key, order).await),
-            Placed::Before(row) => self.join(scope, key, fingerprint, row).await,
-        }
-    }
-
-    /// The outcome for a copy of a request that was made under this key, or `None` if there was none.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn replay(
-        &self,
-        scope: &str,
-        key: &str,
-        fingerprint: [u8; 32],
-    ) -> Result<Option<Outcome>, StoreError> {
-        match self.store.key(scope, key).await? {
-            Some(row) => self.join(scope, key, fingerprint, row).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Decides the order just stored. A task of its own: a client that hangs up changes nothing.
-    async fn decide_new(&self, scope: &str, key: &str, order: Order) -> Outcome {
-        let (saga, id, items) = (self.clone(), order.id, order.items.clone());
-        let task = self
-            .tasks
-            .spawn(async move { saga.reserve(id, &items, saga.policy.answer_within).await });
-        let mut answer = task.await.ok().flatten();
-        if answer.is_none() {
-            // Somebody else may have decided it: recovery, or the customer by cancelling.
-            answer = self
-                .store
-                .key(scope, key)
-                .await
-                .ok()
-                .flatten()
-                .and_then(|row| row.answer);
-        }
-        match answer {
-            Some(answer) => Outcome::Decided {
-                answer,
-                order_id: id,
-                replayed: false,
-            },
-            None => Outcome::Undecided {
-                order,
-                replayed: false,
-            },
-        }
-    }
-
-    /// Waits for the answer that a copy of this request is getting.
-    async fn join(
-        &self,
-        scope: &str,
-        key: &str,
-        fingerprint: [u8; 32],
-        row: KeyRow,
-    ) -> Result<Outcome, StoreError> {
-        if row.fingerprint != fingerprint {
-            return Ok(Outcome::KeyReused);
-        }
-        let order_id = row.order_id;
-        let waiting = async {
-            let mut answer = row.answer;
-            let mut pause = FIRST_LOOK;
-            loop {
-                if let Some(answer) = answer {
-                    return Ok::<_, StoreError>(answer);
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LAST_LOOK);
-                answer = self.store.key(scope, key).await?.and_then(|row| row.answer);
-            }
-        };
-        if let Ok(answer) = tokio::time::timeout(self.policy.answer_within, waiting).await {
-            return Ok(Outcome::Decided {
-                answer: answer?,
-                order_id,
-                replayed: true,
-            });
-        }
-        match self.store.order(order_id).await? {
-            Some(order) => Ok(Outcome::Undecided {
-                order,
-                replayed: true,
-            }),
-            // Forgotten in this moment: the answer is there now.
-            None => match self.store.key(scope, key).await?.and_then(|row| row.answer) {
-                Some(answer) => Ok(Outcome::Decided {
-                    answer,
-                    order_id,
-                    replayed: true,
-                }),
-                None => Ok(Outcome::KeyReused),
-            },
-        }
     }
 
     /// Asks for the reservation until product-service answers, for at most `budget`, and applies the answer. The decided

@@ -9,6 +9,8 @@
 
 pub mod decide;
 mod driver;
+mod placing;
 pub mod recovery;
 
-pub use driver::{Cancellation, Outcome, Policy, Saga};
+pub use driver::{Cancellation, Policy, Saga};
+pub use placing::Outcome;

@@ -6,6 +6,9 @@ pub enum StoreError {
     /// PostgreSQL cannot be reached, is shutting down, is overloaded or has not been migrated yet: try again later.
     #[error("PostgreSQL is away")]
     Away(#[source] sqlx::Error),
+    /// PostgreSQL did not answer in time: it, or the way to it, hangs. Whether a write was made is not known.
+    #[error("PostgreSQL did not answer in time")]
+    Silent,
     /// PostgreSQL refused a statement or a row cannot be read: a defect.
     #[error("the order store failed")]
     Broken(#[source] sqlx::Error),

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, bounded};
 use crate::{
     answer::Answer,
     domain::{Order, Placement, Status},
@@ -87,7 +87,7 @@ impl Store {
         new: &NewOrder,
         lease: Duration,
     ) -> Result<Option<OffsetDateTime>, StoreError> {
-        let created_at = sqlx::query_scalar!(
+        let created_at = bounded(sqlx::query_scalar!(
             r#"WITH claimed AS (
                    INSERT INTO idempotency_keys AS used (scope, key, fingerprint, order_id) VALUES ($1, $2, $3, $4)
                    ON CONFLICT (scope, key) DO UPDATE
@@ -107,8 +107,7 @@ impl Store {
             Json(&new.placement.items) as _,
             lease.as_secs_f64(),
         )
-        .fetch_optional(&self.pool)
-        .await?;
+        .fetch_optional(&self.pool)).await?;
         Ok(created_at)
     }
 
@@ -117,13 +116,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn key(&self, scope: &str, key: &str) -> Result<Option<KeyRow>, StoreError> {
-        let row = sqlx::query!(
+        let row = bounded(sqlx::query!(
             r#"SELECT fingerprint, order_id, answer AS "answer: Json<Answer>" FROM idempotency_keys WHERE scope = $1 AND key = $2"#,
             scope,
             key
         )
-        .fetch_optional(&self.pool)
-        .await?;
+        .fetch_optional(&self.pool)).await?;
         Ok(row.map(|row| KeyRow {
             fingerprint: row.fingerprint,
             order_id: row.order_id,
@@ -136,14 +134,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn sweep_keys(&self, limit: i64) -> Result<u64, StoreError> {
-        let swept = sqlx::query!(
-            "DELETE FROM idempotency_keys WHERE (scope, key) IN (
+        let swept = bounded(
+            sqlx::query!(
+                "DELETE FROM idempotency_keys WHERE (scope, key) IN (
                  SELECT scope, key FROM idempotency_keys
                  WHERE created_at < now() - interval '24 hours' LIMIT $1 FOR UPDATE SKIP LOCKED
              )",
-            limit
+                limit
+            )
+            .execute(&self.pool),
         )
-        .execute(&self.pool)
         .await?;
         Ok(swept.rows_affected())
     }

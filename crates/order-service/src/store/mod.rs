@@ -12,7 +12,22 @@ pub use orders::Owner;
 pub use schema::{MIGRATOR, migrate_until_done};
 pub use steps::{Advanced, Due};
 
+use std::time::Duration;
+
 use sqlx::PgPool;
+
+/// Longest wait for one operation, the wait for a connection included. Longer than the server's own `statement_timeout`,
+/// so that it only strikes when the server or the way to it hangs.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+async fn bounded<T, E: Into<StoreError>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(outcome) => outcome.map_err(Into::into),
+        Err(_) => Err(StoreError::Silent),
+    }
+}
 
 /// What is stored of orders. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -31,7 +46,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Away`] when it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        bounded(sqlx::query("SELECT 1").execute(&self.pool)).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, bounded};
 use crate::domain::{Item, Order, Status};
 
 /// Whose orders a list shows.
@@ -51,14 +51,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn order(&self, id: Uuid) -> Result<Option<Order>, StoreError> {
-        let row = sqlx::query_as!(
+        let row = bounded(sqlx::query_as!(
             OrderRow,
             r#"SELECT id, customer_id, status, items AS "items: Json<Vec<Item>>", total_cents, currency, created_at, updated_at
                FROM orders WHERE id = $1"#,
             id
         )
-        .fetch_optional(&self.pool)
-        .await?;
+        .fetch_optional(&self.pool)).await?;
         row.map(Order::try_from).transpose()
     }
 
@@ -75,7 +74,7 @@ impl Store {
         let before = before.unwrap_or(Uuid::max());
         let rows = match owner {
             Owner::Customer(customer_id) => {
-                sqlx::query_as!(
+                bounded(sqlx::query_as!(
                     OrderRow,
                     r#"SELECT id, customer_id, status, items AS "items: Json<Vec<Item>>", total_cents, currency, created_at, updated_at
                        FROM orders WHERE customer_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"#,
@@ -83,11 +82,10 @@ impl Store {
                     before,
                     limit
                 )
-                .fetch_all(&self.pool)
-                .await?
+                .fetch_all(&self.pool)).await?
             }
             Owner::Session(session) => {
-                sqlx::query_as!(
+                bounded(sqlx::query_as!(
                     OrderRow,
                     r#"SELECT id, customer_id, status, items AS "items: Json<Vec<Item>>", total_cents, currency, created_at, updated_at
                        FROM orders WHERE session = $1 AND id < $2 ORDER BY id DESC LIMIT $3"#,
@@ -95,8 +93,7 @@ impl Store {
                     before,
                     limit
                 )
-                .fetch_all(&self.pool)
-                .await?
+                .fetch_all(&self.pool)).await?
             }
         };
         rows.into_iter().map(Order::try_from).collect()

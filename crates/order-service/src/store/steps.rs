@@ -7,7 +7,7 @@ use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, StoreError, orders::OrderRow};
+use super::{Store, StoreError, bounded, orders::OrderRow};
 use crate::{
     answer::Answer,
     domain::{Item, Order, Status},
@@ -32,10 +32,65 @@ pub struct Advanced {
     pub order: Option<Order>,
 }
 
-struct LockedRow {
+/// An order with what the saga needs to know of it.
+struct StepRow {
+    id: Uuid,
+    customer_id: String,
+    status: String,
+    items: Json<Vec<Item>>,
+    total_cents: Option<i64>,
+    currency: Option<String>,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+    attempts: i32,
+    done: bool,
+    now: OffsetDateTime,
+}
+
+struct Locked {
     order: Order,
     attempts: i32,
     done: bool,
+    /// Since the order last changed.
+    age: time::Duration,
+}
+
+impl TryFrom<StepRow> for Locked {
+    type Error = StoreError;
+
+    fn try_from(row: StepRow) -> Result<Self, StoreError> {
+        let (attempts, done, age) = (row.attempts, row.done, row.now - row.updated_at);
+        let order = OrderRow {
+            id: row.id,
+            customer_id: row.customer_id,
+            status: row.status,
+            items: row.items,
+            total_cents: row.total_cents,
+            currency: row.currency,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        Ok(Self {
+            order: order.try_into()?,
+            attempts,
+            done,
+            age,
+        })
+    }
+}
+
+impl Locked {
+    fn state(&self, in_doubt: bool) -> State {
+        match self.order.status {
+            Status::Pending => State::Pending {
+                sole_attempt: self.attempts == 1 && !in_doubt,
+            },
+            Status::Confirmed => State::Confirmed,
+            Status::Cancelled => State::Cancelled {
+                released: self.done,
+            },
+        }
+    }
 }
 
 impl Store {
@@ -45,34 +100,27 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn claim_due(&self, limit: i64, lease: Duration) -> Result<Vec<Due>, StoreError> {
-        let rows = sqlx::query!(
-            r#"UPDATE orders SET due_at = now() + make_interval(secs => $2), attempts = attempts + 1
-               WHERE id IN (SELECT id FROM orders WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-               RETURNING id, customer_id, status, items AS "items: Json<Vec<Item>>", total_cents, currency, created_at,
-                         updated_at, attempts"#,
-            limit,
-            lease.as_secs_f64()
+        let rows = bounded(
+            sqlx::query_as!(
+                StepRow,
+                r#"UPDATE orders SET due_at = now() + make_interval(secs => $2), attempts = attempts + 1
+                   WHERE id IN (SELECT id FROM orders WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+                   RETURNING id, customer_id, status, items AS "items: Json<Vec<Item>>", total_cents, currency,
+                             created_at, updated_at, attempts, due_at IS NULL AS "done!", now() AS "now!""#,
+                limit,
+                lease.as_secs_f64()
+            )
+            .fetch_all(&self.pool),
         )
-        .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                let order = OrderRow {
-                    id: row.id,
-                    customer_id: row.customer_id,
-                    status: row.status,
-                    items: row.items,
-                    total_cents: row.total_cents,
-                    currency: row.currency,
-                    created_at: row.created_at,
-                    updated_at: row.updated_at,
-                };
-                Ok(Due {
-                    order: order.try_into()?,
-                    attempts: row.attempts,
-                })
-            })
-            .collect()
+        let due = |row| {
+            Locked::try_from(row).map(
+                |Locked {
+                     order, attempts, ..
+                 }| Due { order, attempts },
+            )
+        };
+        rows.into_iter().map(due).collect()
     }
 
     /// Applies what product-service said. `in_doubt`: the caller made a request for this order that was not answered.
@@ -89,15 +137,7 @@ impl Store {
         in_doubt: bool,
         lease: Duration,
     ) -> Result<Option<Advanced>, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        let Some(row) = lock(&mut tx, id).await? else {
-            return Ok(None);
-        };
-        let state = row.state(in_doubt);
-        let action = decide(state, &row.order.items, event);
-        let order = write(&mut tx, row, &action, lease).await?;
-        tx.commit().await?;
-        Ok(Some(Advanced { action, order }))
+        bounded(self.step(id, lease, in_doubt, |_| event)).await
     }
 
     /// Applies a customer's wish to cancel; orders confirmed longer ago than `window` stay as they are.
@@ -110,78 +150,51 @@ impl Store {
         window: Duration,
         lease: Duration,
     ) -> Result<Option<Advanced>, StoreError> {
+        bounded(self.step(id, lease, false, |row| Event::CancelRequested {
+            in_window: row.age <= window,
+        }))
+        .await
+    }
+
+    async fn step(
+        &self,
+        id: Uuid,
+        lease: Duration,
+        in_doubt: bool,
+        event: impl FnOnce(&Locked) -> Event,
+    ) -> Result<Option<Advanced>, StoreError> {
         let mut tx = self.pool.begin().await?;
         let Some(row) = lock(&mut tx, id).await? else {
             return Ok(None);
         };
-        let age = database_now(&mut tx).await? - row.order.updated_at;
-        let event = Event::CancelRequested {
-            in_window: age <= window,
-        };
-        let action = decide(row.state(false), &row.order.items, event);
+        let action = decide(row.state(in_doubt), &row.order.items, event(&row));
         let order = write(&mut tx, row, &action, lease).await?;
         tx.commit().await?;
         Ok(Some(Advanced { action, order }))
     }
 }
 
-impl LockedRow {
-    fn state(&self, in_doubt: bool) -> State {
-        match self.order.status {
-            Status::Pending => State::Pending {
-                sole_attempt: self.attempts == 1 && !in_doubt,
-            },
-            Status::Confirmed => State::Confirmed,
-            Status::Cancelled => State::Cancelled {
-                released: self.done,
-            },
-        }
-    }
-}
-
-async fn database_now(connection: &mut PgConnection) -> Result<OffsetDateTime, sqlx::Error> {
-    sqlx::query_scalar!(r#"SELECT now() AS "now!""#)
-        .fetch_one(connection)
-        .await
-}
-
-async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<LockedRow>, StoreError> {
-    let row = sqlx::query!(
+async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Locked>, StoreError> {
+    let row = sqlx::query_as!(
+        StepRow,
         r#"SELECT id, customer_id, status, items AS "items: Json<Vec<Item>>", total_cents, currency, created_at, updated_at,
-                  attempts, due_at IS NULL AS "done!"
+                  attempts, due_at IS NULL AS "done!", now() AS "now!"
            FROM orders WHERE id = $1 FOR UPDATE"#,
         id
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| {
-        let order = OrderRow {
-            id: row.id,
-            customer_id: row.customer_id,
-            status: row.status,
-            items: row.items,
-            total_cents: row.total_cents,
-            currency: row.currency,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        };
-        Ok(LockedRow {
-            order: order.try_into()?,
-            attempts: row.attempts,
-            done: row.done,
-        })
-    })
-    .transpose()
+    row.map(Locked::try_from).transpose()
 }
 
 /// Writes an action; the order as it is then, `None` once forgotten.
 async fn write(
     connection: &mut PgConnection,
-    row: LockedRow,
+    row: Locked,
     action: &Action,
     lease: Duration,
 ) -> Result<Option<Order>, StoreError> {
-    let LockedRow {
+    let Locked {
         mut order,
         attempts,
         ..
