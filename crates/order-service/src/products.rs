@@ -1,7 +1,8 @@
 //! product-service as this service sees it: prices and stock.
 //!
 //! Requests go to the passing instances in turn. One that cannot be connected to is passed over for the next, since the
-//! request never left; any other failure is reported to the caller, who decides whether asking again is harmless.
+//! request never left; so is one that fails a read. Any other failure is reported to the caller, who has to remember that
+//! the request may have arrived.
 
 use std::{
     sync::{
@@ -189,6 +190,7 @@ impl Products {
         with: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, ProductsError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let repeatable = method == Method::GET;
         let mut failure = ProductsError::NoInstance;
         for base in self.instances.for_turn(turn, TRIES) {
             let mut request = self.http.request(method.clone(), format!("{base}{path}"));
@@ -198,8 +200,16 @@ impl Products {
                 request = request.headers(headers);
             }
             match with(request).send().await {
+                // An instance that is ending says so; reading from another is harmless.
+                Ok(response)
+                    if repeatable && response.status() == StatusCode::SERVICE_UNAVAILABLE =>
+                {
+                    failure = ProductsError::Unexpected(response.status());
+                }
                 Ok(response) => return Ok(response),
-                Err(error) if error.is_connect() => failure = ProductsError::NoAnswer(error),
+                Err(error) if repeatable || error.is_connect() => {
+                    failure = ProductsError::NoAnswer(error);
+                }
                 Err(error) => return Err(ProductsError::NoAnswer(error)),
             }
         }
@@ -256,42 +266,4 @@ fn product_position(pointer: &str) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn meaning(status: u16, problem: serde_json::Value) -> Option<Reservation> {
-        let refusal: Refusal = serde_json::from_value(problem).unwrap();
-        refusal.meaning(StatusCode::from_u16(status).unwrap())
-    }
-
-    #[test]
-    fn refusals_are_read_by_their_members_and_others_are_not_guessed_at() {
-        let short = serde_json::json!({"type": "urn:underlay:problem:short",
-            "short": [{"product_id": "1", "requested": 5, "available": 2}]});
-        let line = Shortage {
-            product_id: "1".into(),
-            requested: 5,
-            available: 2,
-        };
-        assert_eq!(meaning(409, short), Some(Reservation::Short(vec![line])));
-
-        let unknown = serde_json::json!({"errors": [{"pointer": "/items/3/product_id", "detail": "unknown"}]});
-        assert_eq!(
-            meaning(422, unknown),
-            Some(Reservation::UnknownProducts(vec![3]))
-        );
-
-        let released =
-            serde_json::json!({"type": "urn:underlay:problem:released", "title": "Released"});
-        assert_eq!(meaning(409, released), Some(Reservation::Refused));
-
-        assert_eq!(
-            meaning(422, serde_json::json!({"errors": [{"pointer": "/items"}]})),
-            None
-        );
-        assert_eq!(
-            meaning(409, serde_json::json!({"from": "some proxy"})),
-            None
-        );
-    }
-}
+mod tests;

@@ -290,7 +290,7 @@ fn understand(fields: &[(String, String)]) -> Option<Seen> {
             _ => {}
         }
     }
-    lines.sort_by(|(left, _), (right, _)| left.cmp(right));
+    lines.sort_by_key(|(added, _)| *added);
     cart.lines = lines.into_iter().map(|(_, line)| line).collect();
     Some(Seen::Cart(cart))
 }

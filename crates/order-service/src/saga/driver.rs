@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use common::http_layer::RequestContext;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::decide::{Action, Call, Event, Reservation, State, next_call};
@@ -47,7 +50,7 @@ pub struct Saga {
     products: Products,
     pub(super) policy: Policy,
     /// Steps under way; they outlive the request that began them.
-    pub(super) tasks: TaskTracker,
+    tasks: TaskTracker,
 }
 
 impl Saga {
@@ -94,7 +97,7 @@ impl Saga {
         };
         let reservation = tokio::time::timeout(budget, asking)
             .await
-            .unwrap_or_else(|_| Reservation::Unknown);
+            .unwrap_or(Reservation::Unknown);
         let advanced = self
             .advance(id, Event::Reserved(reservation), in_doubt)
             .await?;
@@ -142,9 +145,22 @@ impl Saga {
         }
     }
 
-    fn start_release(&self, id: Uuid) -> tokio::task::JoinHandle<()> {
+    fn start_release(&self, id: Uuid) -> JoinHandle<()> {
         let saga = self.clone();
-        self.tasks.spawn(async move { saga.release(id).await })
+        self.spawn(async move { saga.release(id).await })
+    }
+
+    /// Runs a step as a task of its own, which a client that hangs up does not end; what it logs and calls still belongs to
+    /// the request.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        step: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let step = step.in_current_span();
+        match RequestContext::current() {
+            Some(context) => self.tasks.spawn(context.scope(step)),
+            None => self.tasks.spawn(step),
+        }
     }
 
     /// Asks once for the release and applies the answer.
@@ -164,8 +180,7 @@ impl Saga {
             .into_iter()
             .map(|due| {
                 let saga = self.clone();
-                self.tasks
-                    .spawn(async move { saga.step(due.order, due.attempts).await })
+                self.spawn(async move { saga.step(due.order, due.attempts).await })
             })
             .collect();
         for step in steps {

@@ -72,12 +72,11 @@ impl Saga {
         }
     }
 
-    /// Decides the order just stored. A task of its own: a client that hangs up changes nothing.
+    /// Decides the order just stored.
     async fn decide_new(&self, scope: &str, key: &str, order: Order) -> Outcome {
         let (saga, id, items) = (self.clone(), order.id, order.items.clone());
-        let task = self
-            .tasks
-            .spawn(async move { saga.reserve(id, &items, saga.policy.answer_within).await });
+        let task =
+            self.spawn(async move { saga.reserve(id, &items, saga.policy.answer_within).await });
         let mut answer = task.await.ok().flatten();
         if answer.is_none() {
             // Somebody else may have decided it: recovery, or the customer by cancelling.

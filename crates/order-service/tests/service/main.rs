@@ -9,4 +9,5 @@ mod lists;
 mod outages;
 mod placing;
 mod recovery;
+mod roles;
 mod world;

@@ -88,7 +88,7 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+            .map_or("", |value| value.to_str().unwrap_or_default())
     }
 
     /// The pointers of a problem's fields.
@@ -99,7 +99,7 @@ impl Answer {
             .unwrap_or_default();
         errors
             .iter()
-            .map(|error| error["pointer"].as_str().unwrap())
+            .map(|error| error["pointer"].as_str().unwrap_or_default())
             .collect()
     }
 

@@ -173,14 +173,14 @@ impl World {
             (Fate::DiesAfter, Call::Reserve) => drop(self.shelf.put()),
             (Fate::DiesAfter, Call::Release) => self.shelf.delete(),
             (Fate::Lost, Call::Reserve) => {
-                self.row.apply(Event::Reserved(Reservation::Unknown), true)
+                self.row.apply(Event::Reserved(Reservation::Unknown), true);
             }
             (Fate::Late, Call::Reserve) => {
                 self.row.apply(Event::Reserved(Reservation::Unknown), true);
                 self.late += 1;
             }
             (Fate::Lost | Fate::Late, Call::Release) => {
-                self.row.apply(Event::Released(false), false)
+                self.row.apply(Event::Released(false), false);
             }
             (Fate::Repeated, Call::Reserve) => {
                 self.late += 1;
