@@ -19,6 +19,7 @@ mod node;
 mod ports;
 mod reader;
 mod run;
+mod service;
 mod services;
 mod units;
 mod yaml;

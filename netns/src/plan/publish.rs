@@ -6,7 +6,8 @@ use super::policy::Permit;
 use super::{Dial, Instance, Publish, PublishPath, ROUTER_ADDRESS, WORLD};
 use crate::compose::{Port, Project, Protocol};
 
-/// The published ports in the file's order.
+/// The published ports in the file's order; those of a service that has no instance at this scale are left out, so that the host does
+/// not listen in vain.
 pub(super) fn publish(
     project: &Project,
     instances: &[Instance],
@@ -26,6 +27,7 @@ pub(super) fn publish(
     ports
         .into_iter()
         .map(|(service, port)| one(service, port, instances, permits))
+        .filter(|publish| !publish.dial.is_empty())
         .collect()
 }
 

@@ -146,6 +146,13 @@ fn the_repositorys_file_is_planned() {
 }
 
 #[test]
+fn a_service_without_instances_is_neither_reachable_nor_published() {
+    let plan = repository(&[("api-gateway", 0)]);
+    assert!(plan.publish.is_empty());
+    assert!(!plan.ruleset.contains("api-gateway"));
+}
+
+#[test]
 fn a_step_reads_as_a_command() {
     let plan = repository(&[]);
     let lines: Vec<String> = plan.ops.iter().map(ToString::to_string).collect();
