@@ -11,4 +11,5 @@ mod fields;
 mod harness;
 mod lifecycle;
 mod limits;
+mod process;
 mod retries;
