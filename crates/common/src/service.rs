@@ -1,15 +1,18 @@
 //! The shared `main`: configuration, telemetry, runtime, signals, the end.
 
+mod healthcheck;
+
 use std::error::Error;
 use std::future::Future;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use self::healthcheck::healthcheck;
 use crate::config::{self, Base, ConfigError, ServiceConfig};
 use crate::health::{self, Health};
 use crate::http_layer::{self, Identity};
@@ -168,7 +171,15 @@ where
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {}
-        ["healthcheck"] => return healthcheck(service, &base),
+        ["healthcheck"] => {
+            return match healthcheck(service, &base) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    complain(&format!("{}: {error}", service.name));
+                    ExitCode::FAILURE
+                }
+            };
+        }
         _ => {
             complain(&format!(
                 "usage: {} [healthcheck]   (everything else is configured by the environment)",
@@ -252,61 +263,6 @@ fn allow_open_files() {
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
         tracing::warn!(%error, "cannot raise the limit of open files");
-    }
-}
-
-/// Asks `/started` of the running service, as a container's health check: no runtime, no client library.
-fn healthcheck(service: Service, base: &Base) -> ExitCode {
-    let listen = match service.admin_port {
-        Some(port) => base.admin.listen_or(port),
-        None => base.http.listen_or(service.port),
-    };
-    let outcome = serve::resolve(&listen)
-        .map_err(BoxError::from)
-        .and_then(|addresses| {
-            let address = addresses
-                .first()
-                .copied()
-                .ok_or("there is no address to ask")?;
-            ask(reachable(address), "/started")
-        });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("{}: {error}", service.name));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// A wildcard address is reached by loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, v6.port()).into(),
-        other => other,
-    }
-}
-
-fn ask(address: SocketAddr, path: &str) -> Result<(), BoxError> {
-    let timeout = Duration::from_secs(2);
-    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
-    )?;
-    let mut answer = Vec::new();
-    stream.take(64 * 1024).read_to_end(&mut answer)?;
-    let status = answer
-        .split(|byte| *byte == b'\r')
-        .next()
-        .unwrap_or_default();
-    if status.starts_with(b"HTTP/1.1 200") {
-        Ok(())
-    } else {
-        Err(format!("{path} answered {:?}", String::from_utf8_lossy(status)).into())
     }
 }
 

@@ -87,9 +87,10 @@ fn pointer<'a>(segments: impl Iterator<Item = &'a Segment>) -> String {
     })
 }
 
-/// serde reports a missing or unknown field at the object that should (not) have it: point at the field itself.
+/// serde reports a missing field at the object that should have it: point at the field itself. (Unknown fields are in
+/// the path already.)
 fn with_named_field(path: String, detail: &str) -> String {
-    let field = ["missing field `", "unknown field `", "duplicate field `"]
+    let field = ["missing field `", "duplicate field `"]
         .iter()
         .find_map(|prefix| detail.strip_prefix(prefix)?.split('`').next());
     match field {

@@ -106,7 +106,7 @@ async fn a_registry_that_starts_late_or_again_is_found_by_itself() {
     let second = loop {
         match std::net::TcpStream::connect(address) {
             Ok(_) => tokio::task::yield_now().await,
-            Err(_) => break Server::with(address, None, Config::default()),
+            Err(_) => break Server::with(address, None, &Config::default()),
         }
     };
     let renewed = async {

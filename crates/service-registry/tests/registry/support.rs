@@ -25,13 +25,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        Self::with("127.0.0.1:0".parse().unwrap(), None, Config::default())
+        Self::with("127.0.0.1:0".parse().unwrap(), None, &Config::default())
     }
 
-    pub(crate) fn with(address: SocketAddr, token: Option<&str>, config: Config) -> Self {
+    pub(crate) fn with(address: SocketAddr, token: Option<&str>, config: &Config) -> Self {
         let closing = CancellationToken::new();
         let registry = Registry::start(config.limits());
-        let state = AppState::new(registry, &config, token.map(Secret::new), closing.clone());
+        let state = AppState::new(registry, config, token.map(Secret::new), closing.clone());
         let identity = Identity {
             service: "service-registry",
             instance: "r1".parse().unwrap(),

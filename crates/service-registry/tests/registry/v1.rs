@@ -72,7 +72,7 @@ async fn a_lease_that_is_not_renewed_ends_on_time() {
 async fn health_decides_once_an_instance_was_ready() {
     let mut config = Config::default();
     config.probe.interval_ms = Duration::from_millis(20);
-    let server = Server::with("127.0.0.1:0".parse().unwrap(), None, config);
+    let server = Server::with("127.0.0.1:0".parse().unwrap(), None, &config);
     let instance = Instance::start();
     let mut stream = Stream::open(&server, "service=product-service", None).await;
     server.put(P1, instance.body(1)).await;
@@ -127,7 +127,7 @@ async fn writes_need_the_token_and_reads_do_not() {
     let server = Server::with(
         "127.0.0.1:0".parse().unwrap(),
         Some("s3cret"),
-        Config::default(),
+        &Config::default(),
     );
     let instance = Instance::start();
     let put = || server.client.put(server.url(P1)).json(&instance.body(1));

@@ -46,7 +46,7 @@ async fn who_is_too_far_back_gets_a_snapshot() {
         history: 2,
         ..Config::default()
     };
-    let server = Server::with("127.0.0.1:0".parse().unwrap(), None, config);
+    let server = Server::with("127.0.0.1:0".parse().unwrap(), None, &config);
     let instance = Instance::start();
     instance.set_ready(503);
     let mut stream = Stream::open(&server, "service=a", None).await;
@@ -87,7 +87,7 @@ async fn watchers_are_bounded_and_must_say_what_they_want() {
         max_watchers: 1,
         ..Config::default()
     };
-    let server = Server::with("127.0.0.1:0".parse().unwrap(), None, config);
+    let server = Server::with("127.0.0.1:0".parse().unwrap(), None, &config);
     for query in ["", "?service=", "?service=A", "?servise=a"] {
         assert_eq!(
             server.get(&format!("/v1/watch{query}")).await.0,
