@@ -2,6 +2,25 @@
 //!
 //! An order is placed by a saga: stored as `pending` together with its idempotency key, its stock reserved at
 //! product-service, then decided in one transaction. [`saga`] says why every crash in between is harmless.
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | [`domain`] | orders and requests, checked at the edge; pure |
+//! | [`saga`] | from accepted to decided; the policy ([`saga::decide`]) is pure |
+//! | [`store`] | SQL |
+//! | [`carts`] | sessions and carts in Redis |
+//! | [`products`] | the client of product-service |
+//! | [`api`] | the routes |
+//! | [`startup`] | from configuration to a working state |
+//!
+//! Queries are checked at compile time against the data in `.sqlx`. After changing one (or a migration), remake that data
+//! against a server that has the migrations applied; from the workspace's root:
+//!
+//! ```text
+//! rm -f crates/order-service/.sqlx/*.json && touch crates/order-service/src/lib.rs
+//! SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$PWD/crates/order-service/.sqlx" DATABASE_URL=postgres://... \
+//!     cargo check -p order-service
+//! ```
 
 pub mod answer;
 pub mod api;

@@ -105,7 +105,7 @@ pub(super) async fn session(
 
 /// The session went between two commands: the store was emptied.
 fn expired() -> Problem {
-    Problem::unavailable("the session has just ended", 0)
+    Problem::unavailable("the session has just ended", 1)
 }
 
 /// The `Set-Cookie` that keeps the session.

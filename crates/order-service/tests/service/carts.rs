@@ -5,7 +5,10 @@ use reqwest::Method;
 use serde_json::json;
 use test_support::Mode;
 
-use crate::world::{Answer, World, is_unavailable};
+use crate::{
+    answer::{Answer, is_unavailable},
+    world::World,
+};
 
 /// A browser: it keeps its cookie.
 struct Browser<'a> {

@@ -4,7 +4,10 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, World, order_of};
+use crate::{
+    answer::Answer,
+    world::{World, order_of},
+};
 
 async fn post(world: &World, body: impl Into<reqwest::Body>) -> Result<Answer> {
     let request = world

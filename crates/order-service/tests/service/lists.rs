@@ -4,7 +4,10 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::world::{ADMIN, Answer, World, order_of};
+use crate::{
+    answer::Answer,
+    world::{ADMIN, World, order_of},
+};
 
 const SID: &str = "sid=0123456789abcdef0123456789abcdef";
 

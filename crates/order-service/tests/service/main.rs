@@ -1,6 +1,7 @@
 //! order-service from outside: its own program against real PostgreSQL, Redis and product-service, with fault proxies
 //! between them, and killed where it hurts.
 
+mod answer;
 mod cancel;
 mod carts;
 mod idempotency;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use test_support::{Mode, eventually};
 
-use crate::world::{World, is_unavailable};
+use crate::{answer::is_unavailable, world::World};
 
 async fn readiness_becomes(world: &World, status: u16) -> Result<()> {
     eventually(&format!("/ready answers {status}"), || async {
@@ -103,4 +103,19 @@ async fn without_redis_carts_are_away_and_orders_are_not() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn told_to_end_it_finishes_what_it_began() -> Result<()> {
+    let mut world = World::new().await?;
+    let product = world.product(10).await?;
+    world.to_products.set(Mode::Blackhole { after: 0 }).await?;
+    let placing = world.start_placing("k", &[(&product, 1)]);
+    world.stock_becomes(&product, 9).await?;
+    let replica = world.replica().await?;
+    let ending = tokio::spawn(std::mem::replace(&mut world.orders, replica).term());
+    world.to_products.set(Mode::Forward).await?;
+    placing.await??.is(201);
+    assert_eq!(ending.await??, 0);
+    Ok(())
 }

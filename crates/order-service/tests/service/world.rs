@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use http::{HeaderMap, StatusCode};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use test_support::{
     FaultProxy, Redis, Service, TestDatabase, build_binaries, eventually, postgres, spawn_service,
 };
 use tokio::{sync::OnceCell, task::JoinHandle};
+
+use crate::answer::Answer;
 
 pub(crate) const ADMIN: &str = "test-admin-token";
 
@@ -51,68 +52,6 @@ async fn until_ready(service: &Service) -> Result<()> {
     })
     .await
     .with_context(|| service.log())
-}
-
-/// An answer, read to its end.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
-}
-
-impl Answer {
-    async fn of(request: RequestBuilder) -> Result<Self> {
-        let response = request.send().await?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await?;
-        let body = if text.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_str(&text)?
-        };
-        Ok(Self {
-            status,
-            headers,
-            body,
-        })
-    }
-
-    /// Fails with the whole answer unless it has this status.
-    #[track_caller]
-    pub(crate) fn is(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{self:?}");
-        self
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap_or_default())
-    }
-
-    /// The pointers of a problem's fields.
-    pub(crate) fn pointers(&self) -> Vec<&str> {
-        let errors = self.body["errors"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        errors
-            .iter()
-            .map(|error| error["pointer"].as_str().unwrap_or_default())
-            .collect()
-    }
-
-    pub(crate) fn id(&self) -> String {
-        self.body["id"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{self:?} is no order"))
-            .to_owned()
-    }
-
-    pub(crate) fn is_replay(&self) -> bool {
-        self.header("idempotency-replayed") == "true"
-    }
 }
 
 pub(crate) struct World {
@@ -339,15 +278,4 @@ fn client() -> reqwest::Client {
         .no_proxy()
         .build()
         .expect("a plain client needs nothing")
-}
-
-/// 503 with a number of seconds after which to come again.
-#[track_caller]
-pub(crate) fn is_unavailable(answer: &Answer) {
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
-    assert!(
-        answer.header("retry-after").parse::<u32>().is_ok(),
-        "{answer:?}"
-    );
-    assert_eq!(answer.header("content-type"), "application/problem+json");
 }
