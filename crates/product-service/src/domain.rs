@@ -63,6 +63,11 @@ impl TryFrom<String> for ShortId {
                 "may hold ASCII letters, digits, '-', '_' and '.' only".into(),
             ));
         }
+        if matches!(text.as_str(), "." | "..") {
+            return Err(Refused(
+                "must not be a dot segment: ids stand in paths".into(),
+            ));
+        }
         Ok(Self(text))
     }
 }
@@ -216,7 +221,7 @@ mod tests {
         for good in ["1", "keyboard-60", "a_b.C", &"x".repeat(64)] {
             assert!(ShortId::try_from(good.to_owned()).is_ok(), "{good}");
         }
-        for bad in ["", "a b", "é", "a/b", "nul\0", &"x".repeat(65)] {
+        for bad in ["", ".", "..", "a b", "é", "a/b", "nul\0", &"x".repeat(65)] {
             assert!(ShortId::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }
