@@ -8,7 +8,7 @@ use test_support::eventually;
 
 use crate::instance::kill_process;
 use crate::residue::Snapshot;
-use crate::setting::{Lab, Setting};
+use crate::setting::{Lab, Setting, UP};
 use crate::steps::Steps;
 
 /// Runs until its folder says that it crashes. `steady` is there to be seen undisturbed.
@@ -16,10 +16,13 @@ const FILE: &str = r#"
 services:
   steady:
     entrypoint: [/bin/sh, -c, "exec sleep 3600"]
+    stop_grace_period: 100ms
     networks: [only]
   frail:
     entrypoint: [/bin/sh, -c, "if [ -e /flags/crash ]; then echo cannot go on; exit 7; fi; exec sleep 3600"]
     restart: unless-stopped
+    healthcheck: { test: [CMD, /bin/true], interval: 1s }
+    stop_grace_period: 100ms
     volumes: ["./flags:/flags:ro"]
     networks: [only]
 networks:
@@ -56,7 +59,7 @@ fn file(setting: &Setting) -> Result<PathBuf> {
 
 async fn crashes(setting: &Setting, file: &std::path::Path) -> Result<()> {
     let lab = Lab::new(setting, "crash", file.to_owned())?;
-    lab.expect(&["up", "-d"]).await?;
+    lab.expect(&UP).await?;
     let steady = lab.instance("steady-1").await?;
     let flag = file.with_file_name("flags").join("crash");
     std::fs::write(&flag, "")?;
@@ -111,7 +114,7 @@ async fn fails(setting: &Setting, file: &std::path::Path) -> Result<()> {
     let lab = Lab::new(setting, "crash", file.to_owned())?;
     let flag = file.with_file_name("flags").join("crash");
     std::fs::write(&flag, "")?;
-    let said = lab.refused(1, &["up", "-d"]).await?;
+    let said = lab.refused(1, &UP).await?;
     std::fs::remove_file(&flag)?;
     ensure!(
         said.contains("frail-1") && said.contains("cannot go on"),

@@ -12,7 +12,7 @@ struct Wrong {
     name: &'static str,
     replaced: &'static str,
     by: &'static str,
-    /// Text of the line that is to be pointed at.
+    /// Text of the line that is to be pointed at, the last one that has it.
     line: &'static str,
     says: &'static str,
 }
@@ -34,9 +34,9 @@ const WRONG: [Wrong; 8] = [
     },
     Wrong {
         name: "overlapping subnets",
-        replaced: "subnet: \"${BACKEND_PREFIX:-172.21.0}.0/24\"",
-        by: "subnet: \"${FRONTEND_PREFIX:-172.20.0}.0/24\"  # overlaps",
-        line: "# overlaps",
+        replaced: "${BACKEND_PREFIX:-172.21.0}",
+        by: "${FRONTEND_PREFIX:-172.20.0}",
+        line: "- subnet: \"${FRONTEND_PREFIX:-172.20.0}.0/24\"",
         says: "overlaps",
     },
     Wrong {
@@ -97,7 +97,7 @@ fn edited(setting: &Setting, wrong: &Wrong) -> Result<(PathBuf, String)> {
         "the Compose file has no {:?} any more",
         wrong.replaced
     );
-    let text = text.replacen(wrong.replaced, wrong.by, 1);
+    let text = text.replace(wrong.replaced, wrong.by);
     let folder = setting.folder(&format!("wrong/{}", wrong.name.replace(' ', "-")))?;
     let beside = setting.compose_file().with_file_name("docker");
     std::os::unix::fs::symlink(beside, folder.join("docker"))?;
@@ -119,11 +119,11 @@ async fn refused(setting: &Setting, wrong: &Wrong) -> Result<()> {
         let line = if wrong.line.is_empty() {
             "docker-compose.yml:".to_owned()
         } else {
-            let number = text
+            let pointed = text
                 .lines()
-                .position(|line| line.contains(wrong.line))
-                .context("the edited line")?
-                + 1;
+                .zip(1..)
+                .filter(|(line, _)| line.contains(wrong.line));
+            let (_, number) = pointed.last().context("the edited line")?;
             format!("docker-compose.yml:{number}:")
         };
         ensure!(said.contains(&line), "does not point at {line} {said}");

@@ -23,6 +23,8 @@ const SERVICES: [&str; 4] = [
 ];
 /// A command that takes longer hangs. `up` gives up on its own before.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(150);
+/// Brings a lab up. A first start on a machine under load takes some ten seconds.
+pub(crate) const UP: [&str; 4] = ["up", "-d", "--wait-timeout", "90"];
 
 /// What every lab of this run shares.
 pub(crate) struct Setting {

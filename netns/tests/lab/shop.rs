@@ -10,7 +10,7 @@ use test_support::eventually;
 
 use crate::instance::{Process, descendants, kill_process, resident};
 use crate::residue::Snapshot;
-use crate::setting::{Lab, Setting};
+use crate::setting::{Lab, Setting, UP};
 use crate::steps::Steps;
 use crate::{policy, sandbox};
 
@@ -43,7 +43,7 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         )
         .await;
     if steps
-        .step("the shop comes up", lab.expect(&["up", "-d"]))
+        .step("the shop comes up", lab.expect(&UP))
         .await
         .is_none()
     {
@@ -104,7 +104,8 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             other_version(&lab),
         )
         .await;
-    let scaled = lab.expect(&["up", "-d", "--scale", "product-service=3"]);
+    let scaled = [&UP[..], &["--scale", "product-service=3"]].concat();
+    let scaled = lab.expect(&scaled);
     if steps
         .step("it comes up again with three product services", scaled)
         .await
@@ -135,7 +136,7 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step("it comes up after that, and goes down", async {
-            lab.expect(&["up", "-d"]).await?;
+            lab.expect(&UP).await?;
             down(&lab, &before).await
         })
         .await;
@@ -143,7 +144,7 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
 
 async fn taken_port(lab: &Lab<'_>) -> Result<()> {
     let taken = TcpListener::bind((Ipv4Addr::UNSPECIFIED, lab.http_port))?;
-    let said = lab.refused(69, &["up", "-d"]).await?;
+    let said = lab.refused(69, &UP).await?;
     ensure!(
         said.contains(&lab.http_port.to_string()),
         "does not name the port: {said}"
@@ -192,7 +193,7 @@ async fn up_again(lab: &Lab<'_>) -> Result<()> {
         before.iter().all(|instance| instance.state == "healthy"),
         "not all healthy: {before:?}"
     );
-    let said = lab.run(&["up", "-d"]).await?;
+    let said = lab.run(&UP).await?;
     let said = crate::setting::said(&said);
     ensure!(said.contains("up"), "`up` twice: {said}");
     ensure!(
@@ -364,7 +365,7 @@ async fn other_version(lab: &Lab<'_>) -> Result<()> {
     let version = std::fs::read_to_string(&file)?;
     std::fs::write(&file, "9\n")?;
     let said = lab
-        .run(&["up", "-d"])
+        .run(&UP)
         .await
         .map(|output| (output.status.success(), crate::setting::said(&output)));
     std::fs::write(&file, &version)?;

@@ -61,7 +61,7 @@ impl Steps {
     pub(crate) fn fail(&mut self, name: &str, error: &anyhow::Error) {
         println!("test {}: {name} ... FAILED", self.who);
         self.failures
-            .push(format!("---- {}: {name} ----\n{error:?}\n", self.who));
+            .push(format!("---- {}: {name} ----\n{error:#}\n", self.who));
     }
 
     /// Prints a figure that was measured.
