@@ -3,7 +3,8 @@
 use anyhow::{Result, ensure};
 use conformance::Shop;
 use test_support::{
-    Redis, Service, build_binaries, eventually, free_address, postgres, spawn_service,
+    Redis, Service, build_binaries, eventually, free_address, free_local_address, postgres,
+    spawn_service,
 };
 
 const PACKAGES: [&str; 4] = [
@@ -46,7 +47,9 @@ impl Loopback {
             ("product-service", "product-2", &catalog),
             ("order-service", "order-1", &orders),
         ] {
+            let address = free_local_address().to_string();
             let environment = [
+                ("HTTP__LISTEN", address.as_str()),
                 ("INSTANCE_ID", instance),
                 ("SERVICE_REGISTRY", &registry_url),
                 ("ADVERTISE_CIDR", "127.0.0.0/8"),

@@ -17,6 +17,19 @@ pub fn free_address() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(ip), port)
 }
 
+/// A free address like [`free_address`], but on 127.0.0.1: for servers that find out their own address by asking the kernel,
+/// which knows the loopback interface by that one alone.
+#[must_use]
+pub fn free_local_address() -> SocketAddr {
+    loop {
+        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), free_address().port());
+        // Ports are scarce on one address, so this one is tried; the caller binds it long before anybody draws it again.
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +40,6 @@ mod tests {
         assert_ne!(one, two);
         assert!(one.ip().is_loopback() && one.port() < 32_768);
         std::net::TcpListener::bind(one).unwrap();
+        std::net::TcpListener::bind(free_local_address()).unwrap();
     }
 }

@@ -24,7 +24,7 @@ mod proxy;
 mod redis;
 mod service;
 
-pub use address::free_address;
+pub use address::{free_address, free_local_address};
 pub use binaries::build_binaries;
 pub use eventually::{eventually, eventually_within};
 pub use postgres::{Postgres, TestDatabase, postgres};
