@@ -99,7 +99,9 @@ async fn handle(State(layer): State<Layer>, mut request: Request, next: Next) ->
     record(&method, &route, status, elapsed);
     span.in_scope(|| {
         let elapsed_ms = elapsed.as_secs_f64() * 1e3;
-        match status.is_server_error() {
+        // That it is not ready yet is what a probe is asked for, several times a second while it starts: no warning.
+        let is_probe = matches!(route.as_str(), "/health" | "/ready" | "/started");
+        match status.is_server_error() && !is_probe {
             true => tracing::warn!(status = status.as_u16(), elapsed_ms, "answered"),
             false => tracing::debug!(status = status.as_u16(), elapsed_ms, "answered"),
         }

@@ -28,7 +28,13 @@ pub(crate) fn init_logs(base: &Base) -> Result<(), ConfigError> {
     // A second initialisation (a test that runs two services in one process) keeps the first.
     let _ = match base.log_format.unwrap_or(default) {
         LogFormat::Json => registry
-            .with(tracing_subscriber::fmt::layer().json().flatten_event(true))
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    // The innermost span says it all; the list would say it twice.
+                    .with_span_list(false),
+            )
             .try_init(),
         LogFormat::Pretty => registry
             .with(tracing_subscriber::fmt::layer().with_ansi(terminal))
