@@ -51,7 +51,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Some(Command::Logs(logs)) => logs::run(global, logs),
         Some(Command::Exec(exec)) => exec::run(global, exec),
         Some(Command::Config(config)) => config::run(global, config),
-        Some(Command::Doctor(doctor)) => doctor::run(global, doctor),
+        Some(Command::Doctor(doctor)) => doctor::run(doctor),
         Some(Command::Secret(secret)) => secret::run(global, secret),
         Some(Command::SandboxInit) => Err(Failure::new(
             failure::Code::Usage,

@@ -13,7 +13,7 @@ use nix::sys::socket::{
 };
 
 use crate::compose::{Diagnostic, Project};
-use crate::doctor;
+use crate::doctor::listener;
 use crate::plan::Plan;
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
@@ -45,7 +45,7 @@ pub fn reserve(project: &Project, plan: &Plan) -> Result<Vec<Reserved>, Vec<Diag
                     port.host_port,
                     reason(&error, port.host_port)
                 ),
-                remedy(&error, port.host_port),
+                remedy(&error),
             )),
         }
     }
@@ -102,9 +102,9 @@ fn bound_to(address: SocketAddr) -> io::Result<OwnedFd> {
 
 fn reason(error: &io::Error, port: u16) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => match doctor::listener(port) {
+        io::ErrorKind::AddrInUse => match listener(port) {
             Some(listener) => format!("{listener} listens on it"),
-            None => "another program holds it".to_owned(),
+            None => "another program has taken it".to_owned(),
         },
         io::ErrorKind::PermissionDenied => "ports below 1024 are for root".to_owned(),
         io::ErrorKind::AddrNotAvailable => "the host has no such address".to_owned(),
@@ -112,12 +112,12 @@ fn reason(error: &io::Error, port: u16) -> String {
     }
 }
 
-fn remedy(error: &io::Error, port: u16) -> String {
+fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "`ss -ltnp 'sport = {port}'` shows which; stop it, or publish another port (the shop's are HTTP_PORT, GATEWAY_PORT, ADMIN_PORT)"
-        ),
-        _ => "publish another port or address".to_owned(),
+        io::ErrorKind::AddrInUse => {
+            "stop it, or publish another port (the shop's are HTTP_PORT, GATEWAY_PORT and ADMIN_PORT, in the environment or .env)"
+        }
+        _ => "publish another port or address",
     }
 }
 
