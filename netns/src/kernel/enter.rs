@@ -176,7 +176,8 @@ fn accompany(
     status: &mut PipeReader,
     mut go: PipeWriter,
 ) -> Result<Pid, Failure> {
-    let mut pid = None;
+    // The pid comes from the process between, readiness from PID 1 itself: in either order.
+    let (mut pid, mut ready) = (None, false);
     for line in BufReader::new(status).lines() {
         let line = line.step(|| "listen to the lab's first process".into())?;
         match serde_json::from_str(&line).map_err(|error| Failure::of(line, error.to_string()))? {
@@ -185,10 +186,11 @@ fn accompany(
                 go.write_all(b"g").step(|| "let the lab go on".into())?;
             }
             Report::Started(raw) => pid = Some(Pid::from_raw(raw)),
-            Report::Ready => {
-                return pid.ok_or_else(|| Failure::of("enter the lab", "it has no pid"));
-            }
+            Report::Ready => ready = true,
             Report::Failed(failure) => return Err(failure),
+        }
+        if let (Some(pid), true) = (pid, ready) {
+            return Ok(pid);
         }
     }
     Err(Failure::of(
