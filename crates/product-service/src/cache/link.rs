@@ -6,7 +6,9 @@
 //! nothing, and the log two lines.
 //!
 //! Changes that could not be announced meanwhile are owed: they are paid before the connection is handed out again, so
-//! what Redis kept from before the outage cannot be served as current.
+//! what Redis kept from before the outage cannot be served as current. Each replica knows only its own debts, so each
+//! also waits, after paying, for as long as the others may take to come back and pay theirs. What is left: a replica that
+//! ended while it owed, or that alone cannot reach Redis; then the others may serve an old value until it expires.
 
 use super::script::ANNOUNCE;
 use redis::aio::MultiplexedConnection;
@@ -21,7 +23,9 @@ const MAX_DEBTS: usize = 10_000;
 /// Announcements paid a command.
 const BATCH: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Between paying and using Redis again after an outage: the other replicas' longest pause and the time to pay.
+const SETTLE: Duration = Duration::from_millis(1_500);
 
 /// A change to announce: cache key and revision.
 pub(super) type Announcement = (String, i64);
@@ -101,9 +105,10 @@ impl Link {
 
     /// Connects, and reconnects whenever the circuit opens, for as long as it is polled. `report` is told how it stands.
     pub(super) async fn keep(&self, report: impl Fn(Result<(), &str>)) {
+        let mut settle = Duration::ZERO;
         loop {
             let mut pause = FIRST_PAUSE;
-            while let Err(error) = self.close().await {
+            while let Err(error) = self.close(settle).await {
                 report(Err(&error.to_string()));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -113,11 +118,12 @@ impl Link {
                 self.opened.notified().await;
             }
             report(Err("a command failed"));
+            settle = SETTLE;
         }
     }
 
-    /// Connects, pays what is owed and closes the circuit.
-    async fn close(&self) -> Result<(), RedisError> {
+    /// Connects, pays what is owed, waits, pays what came to be owed since, and closes the circuit.
+    async fn close(&self, settle: Duration) -> Result<(), RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
@@ -128,31 +134,43 @@ impl Link {
         redis::cmd("PING")
             .query_async::<()>(&mut connection)
             .await?;
+        while self.pay(&mut connection).await? {}
+        tokio::time::sleep(settle).await;
         loop {
-            let batch: Vec<Announcement> = {
+            {
                 let mut state = self.state();
                 if state.owed.is_empty() {
                     state.generation += 1;
                     state.live = Some(connection);
                     return Ok(());
                 }
-                state
-                    .owed
-                    .iter()
-                    .take(BATCH)
-                    .map(|(key, revision)| (key.clone(), *revision))
-                    .collect()
-            };
-            announce_command(&batch, self.announcement_ttl)
-                .query_async::<()>(&mut connection)
-                .await?;
-            let mut state = self.state();
-            for (key, revision) in batch {
-                if state.owed.get(&key) == Some(&revision) {
-                    state.owed.remove(&key);
-                }
+            }
+            self.pay(&mut connection).await?;
+        }
+    }
+
+    /// Announces a batch of what is owed; whether there was anything.
+    async fn pay(&self, connection: &mut MultiplexedConnection) -> Result<bool, RedisError> {
+        let batch: Vec<Announcement> = self
+            .state()
+            .owed
+            .iter()
+            .take(BATCH)
+            .map(|(key, revision)| (key.clone(), *revision))
+            .collect();
+        if batch.is_empty() {
+            return Ok(false);
+        }
+        announce_command(&batch, self.announcement_ttl)
+            .query_async::<()>(connection)
+            .await?;
+        let mut state = self.state();
+        for (key, revision) in batch {
+            if state.owed.get(&key) == Some(&revision) {
+                state.owed.remove(&key);
             }
         }
+        Ok(true)
     }
 
     fn open(&self, generation: u64, error: &RedisError) {

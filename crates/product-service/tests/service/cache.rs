@@ -130,11 +130,13 @@ async fn an_entry_of_another_currency_or_of_nobody_is_a_miss() -> Result<()> {
 async fn a_change_made_while_redis_was_away_is_announced_before_it_is_used_again() -> Result<()> {
     let redis = Redis::start().await?;
     let mut proxy = FaultProxy::start(redis.address()).await?;
-    let cache = connected(&format!("redis://{}", proxy.address()), TIMES).await?;
+    let url = format!("redis://{}", proxy.address());
+    let (cache, sibling) = (connected(&url, TIMES).await?, connected(&url, TIMES).await?);
     cache.fill_product(&id(), 1, &answer("old")).await;
     assert_eq!(cache.product(&id()).await, Got::Hit(answer("old")));
 
     proxy.set(Mode::Refuse).await?;
+    assert_eq!(sibling.product(&id()).await, Got::Bypass);
     cache.announce(&product_at(2)).await;
     assert_eq!(cache.product(&id()).await, Got::Bypass);
     proxy.set(Mode::Forward).await?;
@@ -145,6 +147,9 @@ async fn a_change_made_while_redis_was_away_is_announced_before_it_is_used_again
             .await?
             .starts_with('$')
     );
+    // Nor does the sibling, which owes nothing itself, and may well be back first.
+    back(&sibling).await?;
+    assert_eq!(sibling.product(&id()).await, Got::Miss);
     back(&cache).await?;
     assert_eq!(cache.product(&id()).await, Got::Miss);
     Ok(())
