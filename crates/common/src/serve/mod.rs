@@ -7,6 +7,7 @@
 
 mod bind;
 mod connection;
+mod deadlined;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
