@@ -105,7 +105,7 @@ impl Exchange<'_> {
             self.keyed,
             matches!(outgoing.body, UpstreamBody::Kept(_)),
         );
-        let fault = outgoing.body.fault();
+        let progress = outgoing.body.progress();
         let mut pick = self
             .cluster
             .pick(common::clock::now())
@@ -125,8 +125,8 @@ impl Exchange<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            if let Some(fault) = fault.as_ref().and_then(|fault| fault.get()) {
-                return Err(Trouble::of_body(*fault, self.max_body));
+            if let Some(fault) = progress.as_ref().and_then(|progress| progress.fault()) {
+                return Err(Trouble::of_body(fault, self.max_body));
             }
             let now = common::clock::now();
             if now >= self.deadline {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use common::http_layer::{X_REQUEST_ID, X_SERVED_BY};
 use common::serve::Peer;
-use http::header::{CONTENT_TYPE, EXPECT, HeaderValue, LOCATION};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::uri::PathAndQuery;
 use http::{Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
@@ -24,7 +24,7 @@ use crate::routes::{self, Resolved, Route};
 use crate::state::Shared;
 use crate::trace;
 use crate::trouble::Trouble;
-use crate::upload::{self, BodyLimits, UpstreamBody};
+use crate::upload::{BodyLimits, UpstreamBody};
 
 /// The gateway, as one worker runs it.
 #[derive(Debug, Clone)]
@@ -45,16 +45,18 @@ impl Gateway {
         let started = common::clock::now();
         let id = headers::request_id(request.headers()).unwrap_or_else(new_request_id);
         let method = request.method().clone();
+        let mut unread = !request.body().is_end_stream();
         let (route, result) = match self.admit(&request) {
             Ok(Resolved::Health) => (None, Ok(self.health())),
             Ok(Resolved::Upstream(route, path)) => {
                 let path = path.into_owned();
                 (
                     Some(route),
-                    self.forward(route, &path, request, &id, started).await,
+                    self.forward(route, &path, request, &id, started, &mut unread)
+                        .await,
                 )
             }
-            Err(trouble) => (None, Err(refuse(request, trouble).await)),
+            Err(trouble) => (None, Err(trouble)),
         };
         let mut answer = result.unwrap_or_else(|trouble| {
             let mut answer = trouble.answer(&id);
@@ -76,6 +78,12 @@ impl Gateway {
             "answered"
         );
         answer.headers_mut().insert(X_REQUEST_ID, id);
+        if unread {
+            // What is left of the request's body ends the connection: the client must not send another request after it.
+            answer
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         answer
     }
 
@@ -113,6 +121,7 @@ impl Gateway {
         request: Request<Incoming>,
         id: &HeaderValue,
         started: Instant,
+        unread: &mut bool,
     ) -> Result<Response<ClientBody>, Trouble> {
         let (config, request_limits) = (&self.shared.config, &self.shared.limits);
         let limits = BodyLimits {
@@ -126,7 +135,7 @@ impl Gateway {
             .exact()
             .is_some_and(|length| length > limits.max as u64)
         {
-            return Err(refuse(request, Trouble::BodyTooLarge(limits.max)).await);
+            return Err(Trouble::BodyTooLarge(limits.max));
         }
         let deadline = started + request_limits.deadline;
         let peer = request
@@ -146,6 +155,7 @@ impl Gateway {
             .await
             .map_err(|_| Trouble::BodySlow)?
             .map_err(|fault| Trouble::of_body(fault, limits.max))?;
+        let progress = body.progress();
         let exchange = Exchange {
             cluster: self.shared.cluster(route),
             pool: &self.pool,
@@ -155,14 +165,16 @@ impl Gateway {
             keyed,
             max_body: limits.max,
         };
-        let mut answer = exchange
+        let result = exchange
             .run(Outgoing {
                 method: parts.method,
                 uri,
                 headers: fields,
                 body,
             })
-            .await?;
+            .await;
+        *unread = progress.is_some_and(|progress| !progress.has_ended());
+        let mut answer = result?;
         let status = answer.status();
         headers::to_client(answer.headers_mut(), status);
         make_location_public(route, &mut answer);
@@ -196,14 +208,6 @@ impl tower::Service<Request<Incoming>> for Gateway {
         let gateway = self.clone();
         Box::pin(async move { Ok(gateway.answer(request).await) })
     }
-}
-
-/// Ends a request whose body was not looked at. A client that asked whether to send it is not told to.
-async fn refuse(request: Request<Incoming>, trouble: Trouble) -> Trouble {
-    if !request.headers().contains_key(EXPECT) {
-        upload::discard(request.into_body()).await;
-    }
-    trouble
 }
 
 fn upstream_uri(path: &str, query: Option<&str>) -> Option<Uri> {

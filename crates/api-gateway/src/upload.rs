@@ -1,6 +1,7 @@
 //! Requests' bodies: limited, timed, kept for another try while small.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,31 +12,6 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::pause::Pause;
-
-/// How much of a refused body is read and thrown away, and for how long: a connection closed with bytes unread is reset, and
-/// the reset can overtake the answer that says why.
-const LINGER_BYTES: usize = 1024 * 1024;
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Reads what is left of a refused body, within bounds.
-pub async fn discard(mut incoming: Incoming) {
-    let mut discarded = 0;
-    let _ = tokio::time::timeout(
-        LINGER,
-        std::future::poll_fn(|cx| poll_discard(&mut incoming, &mut discarded, cx)),
-    )
-    .await;
-}
-
-fn poll_discard(incoming: &mut Incoming, discarded: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
-    while *discarded < LINGER_BYTES {
-        match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-            Some(Ok(frame)) => *discarded += frame.data_ref().map_or(0, Bytes::len),
-            _ => break,
-        }
-    }
-    Poll::Ready(())
-}
 
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +78,6 @@ impl UpstreamBody {
                     }
                 }
                 if begun.len() > limits.max {
-                    discard(incoming).await;
                     return Err(BodyFault::TooLarge);
                 }
                 if begun.len() > limits.keep {
@@ -117,8 +92,7 @@ impl UpstreamBody {
             rest: incoming,
             left,
             pause: Pause::new(limits.pause),
-            discarded: None,
-            fault: Arc::default(),
+            progress: Arc::default(),
         })))
     }
 
@@ -131,13 +105,34 @@ impl UpstreamBody {
         }
     }
 
-    /// Where a streamed body notes why it failed.
+    /// How a streamed body fares, for those who gave it away.
     #[must_use]
-    pub fn fault(&self) -> Option<Arc<OnceLock<BodyFault>>> {
+    pub fn progress(&self) -> Option<Arc<Progress>> {
         match self {
             Self::Kept(_) => None,
-            Self::Streamed(upload) => Some(Arc::clone(&upload.fault)),
+            Self::Streamed(upload) => Some(Arc::clone(&upload.progress)),
         }
+    }
+}
+
+/// How a streamed body fares.
+#[derive(Debug, Default)]
+pub struct Progress {
+    fault: OnceLock<BodyFault>,
+    ended: AtomicBool,
+}
+
+impl Progress {
+    /// Why it failed, if it did.
+    #[must_use]
+    pub fn fault(&self) -> Option<BodyFault> {
+        self.fault.get().copied()
+    }
+
+    /// Whether it was read to its end.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 }
 
@@ -148,14 +143,12 @@ pub struct Upload {
     rest: Incoming,
     left: usize,
     pause: Pause,
-    /// Set once the body is too large: the bytes thrown away since, and for how long more.
-    discarded: Option<(usize, Pause)>,
-    fault: Arc<OnceLock<BodyFault>>,
+    progress: Arc<Progress>,
 }
 
 impl Upload {
     fn fail(&self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let _ = self.fault.set(fault);
+        let _ = self.progress.fault.set(fault);
         Poll::Ready(Some(Err(fault)))
     }
 
@@ -167,19 +160,16 @@ impl Upload {
             return Poll::Ready(Some(Ok(Frame::data(begun))));
         }
         loop {
-            if let Some((discarded, lingering)) = &mut self.discarded {
-                if poll_discard(&mut self.rest, discarded, cx).is_pending() {
-                    ready!(lingering.poll_over(cx));
-                }
-                return self.fail(BodyFault::TooLarge);
-            }
             let Poll::Ready(frame) = Pin::new(&mut self.rest).poll_frame(cx) else {
                 ready!(self.pause.poll_over(cx));
                 return self.fail(BodyFault::Slow);
             };
             self.pause.end();
             match frame {
-                None => return Poll::Ready(None),
+                None => {
+                    self.progress.ended.store(true, Ordering::Relaxed);
+                    return Poll::Ready(None);
+                }
                 Some(Err(_)) => return self.fail(BodyFault::Broken),
                 Some(Ok(frame)) => {
                     // Trailers were announced to this hop only.
@@ -187,10 +177,12 @@ impl Upload {
                         continue;
                     };
                     let Some(left) = self.left.checked_sub(data.len()) else {
-                        self.discarded = Some((0, Pause::new(LINGER)));
-                        continue;
+                        return self.fail(BodyFault::TooLarge);
                     };
                     self.left = left;
+                    if self.rest.is_end_stream() {
+                        self.progress.ended.store(true, Ordering::Relaxed);
+                    }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
             }

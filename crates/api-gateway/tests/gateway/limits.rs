@@ -64,6 +64,36 @@ async fn bodies_longer_than_allowed_are_refused_announced_or_not() {
 }
 
 #[tokio::test]
+async fn a_refusal_reaches_a_client_that_goes_on_sending() {
+    let gateway = Gateway::start();
+    let upstream = Upstream::start(Router::new().fallback(async |_: Bytes| "whole")).await;
+    gateway.put(ORDERS, &[upstream.address]);
+    let post = "POST /api/orders HTTP/1.1\r\nhost: shop\r\n";
+    let body = "x".repeat(8 * 1024 * 1024);
+    let length = body.len();
+    for (request, status) in [
+        (format!("{post}content-length: {length}\r\n\r\n{body}"), 413),
+        (
+            format!("{post}transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"),
+            413,
+        ),
+        (
+            format!(
+                "POST /nowhere HTTP/1.1\r\nhost: shop\r\ncontent-length: {length}\r\n\r\n{body}"
+            ),
+            404,
+        ),
+        (format!("{post}x-long: {body}\r\n\r\n"), 431),
+    ] {
+        let answer = soon(gateway.raw(request)).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn headers_and_targets_have_limits() {
     let gateway = Gateway::with(|_, http| http.max_header_bytes = 16 * 1024);
     let upstream = Upstream::echo().await;

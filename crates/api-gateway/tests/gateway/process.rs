@@ -246,5 +246,12 @@ async fn a_terminated_gateway_finishes_what_it_has() {
     for answer in join_all(requests).await {
         assert_eq!(answer.unwrap().unwrap().status(), StatusCode::OK);
     }
+    // A second signal would abort it: only its end is awaited.
+    eventually("the gateway has ended", async || -> Result<()> {
+        ensure!(!shop.gateway.is_running());
+        Ok(())
+    })
+    .await
+    .unwrap();
     assert_eq!(shop.gateway.term().await.unwrap(), 0);
 }
