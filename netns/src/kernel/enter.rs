@@ -4,8 +4,9 @@
 //! launcher ──fork──> outer: unshare user; (launcher writes the id maps); unshare the rest ──fork──> PID 1 of the lab
 //!          <──────── its pid ─────────────┘ ends                                      <── ready ──┘
 //! ```
-//! PID 1 is nobody's child afterwards, so a detached lab outlives its terminal and its launcher. When it ends, the kernel kills
-//! every process of its PID namespace, and with the last of them go the other namespaces and all they hold.
+//! Detached, the outer process ends at once: PID 1 is nobody's child and outlives its terminal and its launcher. Attached, the outer
+//! process stays and passes the launcher's death on. When PID 1 ends, the kernel kills every process of its PID namespace, and with
+//! the last of them go the other namespaces and all they hold.
 
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
@@ -17,6 +18,8 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{
@@ -31,7 +34,8 @@ use super::sys;
 /// Whether the lab belongs to the terminal it was started from.
 #[derive(Debug)]
 pub enum Session {
-    /// It stays in the caller's session: Ctrl-C reaches it, and its output is the terminal's.
+    /// It stays in the caller's session: Ctrl-C reaches it, its output is the terminal's, and it gets SIGTERM when the caller's
+    /// process is gone.
     Attached,
     /// It gets a session of its own and writes to `log`; it outlives the terminal.
     Detached {
@@ -58,6 +62,8 @@ pub struct Launched {
     pub pidfd: OwnedFd,
     /// What PID 1 writes to [`Inside::messages`]; at its end when PID 1 closed it or died.
     pub messages: PipeReader,
+    /// The process between, while it stays.
+    outer: Option<Pid>,
 }
 
 impl Launched {
@@ -66,7 +72,12 @@ impl Launched {
     /// # Errors
     /// When the kernel refuses to wait.
     pub fn wait(&self) -> std::io::Result<()> {
-        ended(self.pidfd.as_fd(), PollTimeout::NONE).map(drop)
+        ended(self.pidfd.as_fd(), PollTimeout::NONE)?;
+        if let Some(outer) = self.outer {
+            // It ends with PID 1; somebody else may have collected it.
+            let _ = waitpid(outer, None);
+        }
+        Ok(())
     }
 }
 
@@ -136,16 +147,20 @@ pub fn enter(session: Session) -> Result<Entered, Failure> {
             }
         }
         ForkResult::Parent { child: outer } => {
+            let stays = matches!(session, Session::Attached);
             drop((status_writer, go_reader, messages_writer, session));
             let entered = accompany(identity, outer, &mut status, go);
-            // The outer process always ends by itself: its work is done or it has failed.
-            let _ = waitpid(outer, None);
+            if entered.is_err() || !stays {
+                // It ends by itself: its work is done, or it has failed.
+                let _ = waitpid(outer, None);
+            }
             let pid = entered?;
             let pidfd = sys::pidfd_open(pid).step(|| "hold the lab's first process".into())?;
             Ok(Entered::Launcher(Launched {
                 pid,
                 pidfd,
                 messages,
+                outer: stays.then_some(outer),
             }))
         }
     }
@@ -231,10 +246,24 @@ fn descend(
     if let ForkResult::Parent { child } = fork()? {
         say(status, &Report::Started(child.as_raw()))
             .step(|| "report the pid of the lab's first process".into())?;
+        if matches!(session, Session::Attached) {
+            stand_by(child);
+        }
         sys::exit_now(0);
+    }
+    if matches!(session, Session::Attached) {
+        set_pdeathsig(Signal::SIGTERM).step(|| "follow the launcher".into())?;
     }
     settle(session)?;
     say(status, &Report::Ready).step(|| "report to the launcher".into())
+}
+
+/// The outer process of an attached lab: ends when PID 1 does, and dies with the launcher, which PID 1 is then told of.
+fn stand_by(pid_1: Pid) {
+    let _ = set_pdeathsig(Signal::SIGKILL); // without it the lab merely outlives its launcher
+    // What was opened for the lab (listeners, pipes) must not stay open here.
+    sys::close_from_3();
+    while waitpid(pid_1, None) == Err(Errno::EINTR) {}
 }
 
 /// PID 1 makes itself at home: session, output, mounts, name.

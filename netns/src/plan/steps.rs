@@ -37,6 +37,8 @@ fn router(ops: &mut Vec<Op>, tiers: &[Tier]) {
     // A redirect (RFC 792) would send neighbours in a tier to each other directly, past the policy. The kernel sends them when either
     // `all` or the interface says so; both are set.
     ops.push(sysctl(ROUTER, "net/ipv4/conf/all/send_redirects", "0"));
+    // Otherwise the refusals of the policy are rationed to one a second for each host, and a caller waits that second.
+    ops.push(sysctl(ROUTER, "net/ipv4/icmp_ratelimit", "0"));
     for Tier {
         bridge,
         subnet,

@@ -56,7 +56,7 @@ fn spawn(
             &spec.argv,
             &spec.env,
             &spec.cwd,
-            program::Standard {
+            &program::Standard {
                 stdin,
                 stdout,
                 stderr,

@@ -47,7 +47,7 @@ pub(super) fn exec(
             &spec.argv,
             &spec.env,
             &spec.cwd,
-            program::Standard {
+            &program::Standard {
                 stdin,
                 stdout,
                 stderr,

@@ -169,13 +169,10 @@ pub fn intercept() -> Option<ExitCode> {
 }
 
 /// Starts a helper, tells it what to do, and listens until the program runs or has failed.
-#[expect(
-    clippy::zombie_processes,
-    reason = "PID 1 collects every child in one place; a second waiter would race with it"
-)]
 fn converse(request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Pid, Failure> {
     let name = request.name();
     let (ours, theirs) = UnixStream::pair().step(|| format!("{name}: make a socket pair"))?;
+    // Not waited for here: PID 1 collects every child in one place, and a second waiter would race with it.
     Command::new("/proc/self/exe")
         .arg0("netns-setup")
         .arg(SUBCOMMAND)

@@ -30,7 +30,7 @@ pub(super) fn execute(
     argv: &[String],
     env: &BTreeMap<String, String>,
     cwd: &Path,
-    standard: Standard,
+    standard: &Standard,
 ) -> Result<Infallible, Failure> {
     let Some(name) = argv.first() else {
         return Err(Failure::of("execute the program", "no program is named"));

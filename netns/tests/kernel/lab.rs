@@ -1,0 +1,147 @@
+//! What the scenarios use inside a lab.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{PipeReader, PipeWriter, Read, pipe};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use netns_setup::kernel::namespace::{NetNamespace, run_in};
+use netns_setup::kernel::reaper::Exit;
+use netns_setup::kernel::sandbox::{
+    ExecSpec, Mount, MountSource, ProcessLimits, SandboxSpec, Streams, exec_in, spawn,
+};
+use netns_setup::kernel::{Failure, Identity};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// PID 1 of a lab, and a folder for its volumes.
+pub(crate) struct Lab {
+    pub(crate) identity: Identity,
+    pub(crate) folder: tempfile::TempDir,
+    /// To the launcher.
+    pub(crate) messages: PipeWriter,
+    /// Opened in the host's network before the lab was entered.
+    pub(crate) listener: TcpListener,
+}
+
+/// A program in a sandbox, and what it writes.
+pub(crate) struct Running {
+    pub(crate) pid: Pid,
+    output: PipeReader,
+}
+
+impl Lab {
+    pub(crate) fn new(identity: Identity, messages: PipeWriter, listener: TcpListener) -> Self {
+        Self {
+            identity,
+            folder: tempfile::tempdir().unwrap(),
+            messages,
+            listener,
+        }
+    }
+
+    /// A volume of its own, ready for a sandbox.
+    pub(crate) fn volume(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        self.identity.prepare_volume(&path).unwrap();
+        path
+    }
+
+    pub(crate) fn start(&self, spec: &SandboxSpec) -> Result<Running, Failure> {
+        let network = NetNamespace::current().unwrap();
+        with_streams(|streams| spawn(spec, network.as_fd(), streams))
+    }
+
+    pub(crate) fn exec(&self, target: &Running, argv: &[&str]) -> Result<Running, Failure> {
+        let spec = ExecSpec {
+            name: "probe".into(),
+            argv: words(argv),
+            env: BTreeMap::new(),
+            cwd: "/".into(),
+            terminal: false,
+        };
+        with_streams(|streams| exec_in(target.pid, &spec, streams))
+    }
+}
+
+impl Running {
+    /// Waits for its end; what it wrote, and how it ended.
+    pub(crate) fn finish(mut self) -> (String, Exit) {
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).unwrap();
+        (text, end_of(self.pid))
+    }
+}
+
+/// What a program of the machine prints when run in a namespace.
+pub(crate) fn output_in(namespace: &NetNamespace, argv: &[&str]) -> String {
+    run_in(namespace.as_fd(), || output(argv)).unwrap()
+}
+
+/// What a program of the machine prints.
+pub(crate) fn output(argv: &[&str]) -> String {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    let output = Command::new(argv[0])
+        .args(&argv[1..])
+        .env("PATH", path)
+        .output()
+        .unwrap_or_else(|error| panic!("{argv:?}: {error}"));
+    assert!(output.status.success(), "{argv:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Collects, as PID 1 does, until `pid` has ended.
+pub(crate) fn end_of(pid: Pid) -> Exit {
+    loop {
+        match waitpid(None::<Pid>, None) {
+            Ok(WaitStatus::Exited(ended, code)) if ended == pid => return Exit::Code(code),
+            Ok(WaitStatus::Signaled(ended, signal, _)) if ended == pid => {
+                return Exit::Signal(signal as i32);
+            }
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => panic!("waiting for {pid}: {errno}"),
+        }
+    }
+}
+
+fn with_streams(
+    start: impl FnOnce(Streams<'_>) -> Result<Pid, Failure>,
+) -> Result<Running, Failure> {
+    let (output, writer) = pipe().unwrap();
+    let null = fs::File::open("/dev/null").unwrap();
+    let pid = start(Streams {
+        stdin: null.as_fd(),
+        stdout: writer.as_fd(),
+        stderr: writer.as_fd(),
+    })?;
+    Ok(Running { pid, output })
+}
+
+pub(crate) fn words(argv: &[&str]) -> Vec<String> {
+    argv.iter().map(ToString::to_string).collect()
+}
+
+pub(crate) fn spec(argv: &[&str], mounts: Vec<Mount>) -> SandboxSpec {
+    SandboxSpec {
+        name: "box-1".into(),
+        hostname: "box-1".into(),
+        argv: words(argv),
+        env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin:/usr/sbin:/sbin".into())]),
+        cwd: "/".into(),
+        mounts,
+        hosts: "127.0.0.1\tlocalhost\n10.1.2.3\tother\n".into(),
+        limits: ProcessLimits::default(),
+    }
+}
+
+pub(crate) fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
+    Mount {
+        source: MountSource::Bind(source.to_owned()),
+        target: target.into(),
+        read_only,
+    }
+}

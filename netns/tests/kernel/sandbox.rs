@@ -1,0 +1,202 @@
+//! What a sandbox shows, and what it does not.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+use netns_setup::kernel::Identity;
+use netns_setup::kernel::reaper::Exit;
+use netns_setup::kernel::sandbox::{Mount, MountSource};
+
+use crate::lab::{Lab, bind, end_of, spec};
+
+/// Prints one `name: outcome` line a question.
+const PROBE: &str = r#"
+ask() { name=$1; shift; if out=$("$@" 2>&1); then echo "$name: $out"; else echo "$name: refused"; fi; }
+ask uid id -u
+ask gid id -g
+ask user id -un
+ask hostname hostname
+ask capabilities sh -c 'grep ^Cap /proc/self/status | cut -f2 | sort -u'
+ask no_new_privs sh -c 'grep NoNewPrivs /proc/self/status | cut -f2'
+ask pid sh -c 'readlink /proc/self/ns/pid >/dev/null; echo $PPID'
+ask processes sh -c 'ls -d /proc/[0-9]* | wc -l'
+ask blocked sh -c 'grep ^SigBlk /proc/1/status | cut -f2'
+ask ignored sh -c 'grep ^SigIgn /proc/1/status | cut -f2 | tail -c 9 | sed s/^8/0/'
+ask shadow cat /etc/shadow
+ask home ls /home /root
+ask outside ls "$OUTSIDE"
+ask sibling cat "$OUTSIDE/sibling/secret"
+ask user_namespace unshare -U true
+ask mount_namespace unshare -m true
+ask mount mount -t tmpfs none /tmp
+ask unmount umount /usr
+ask remount mount -o remount,rw,bind /usr
+ask raw_socket perl -MSocket -e 'socket(S, PF_INET, SOCK_RAW, 1) or die'
+ask packet_socket perl -e 'socket(S, 17, 3, 0x0300) or die'
+ask write_root touch /file
+ask write_usr touch /usr/file
+ask write_etc touch /etc/passwd
+ask write_sysctl sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+ask sysrq sh -c 'echo b >/proc/sysrq-trigger && cat /proc/sysrq-trigger'
+ask timers cat /proc/timer_list
+ask write_dev touch /dev/file
+ask device mknod /tmp/null c 1 3
+ask tmp touch /tmp/file
+ask shm touch /dev/shm/file
+ask volume sh -c 'echo data >/var/lib/thing/data/file'
+ask read_only touch /run/secrets/new
+ask secret cat /run/secrets/own
+ask nested sh -c 'cat /usr/local/etc/thing/thing.conf'
+ask var_run sh -c 'touch /var/run/thing/pid'
+ask planted sh -c 'cat /var/lib/thing/data/link/passwd | head -1'
+ask hosts sh -c 'tail -1 /etc/hosts | cut -f2'
+ask random sh -c 'head -c1 /dev/urandom | wc -c'
+ask old_root sh -c 'ls -d /.old-root'
+ask mounts_of_machine sh -c 'grep -c ext4 /proc/self/mounts >/dev/null; grep -cw "/tmp/.*" /proc/self/mounts'
+"#;
+
+pub(crate) fn sees_only_its_own(lab: &mut Lab) {
+    let (data, secrets, sibling) = (
+        lab.volume("data"),
+        lab.volume("secrets"),
+        lab.volume("sibling"),
+    );
+    fs::write(secrets.join("own"), "own secret").unwrap();
+    fs::write(sibling.join("secret"), "not yours").unwrap();
+    symlink("/etc", data.join("link")).unwrap();
+    let config = lab.folder.path().join("thing.conf");
+    fs::write(&config, "configured").unwrap();
+
+    let mut probe = spec(
+        &["sh", "-c", PROBE],
+        vec![
+            bind(&secrets, "/run/secrets", true),
+            bind(&config, "/usr/local/etc/thing/thing.conf", true),
+            bind(&data, "/var/lib/thing/data", false),
+            Mount {
+                source: MountSource::Tmpfs {
+                    size: Some(1 << 20),
+                    mode: None,
+                },
+                target: "/var/run/thing".into(),
+                read_only: false,
+            },
+        ],
+    );
+    probe
+        .env
+        .insert("OUTSIDE".into(), lab.folder.path().display().to_string());
+    let (text, exit) = lab.start(&probe).unwrap().finish();
+    assert_eq!(exit, Exit::Code(0), "{text}");
+
+    for (question, answer) in [
+        ("uid", "65532"),
+        ("gid", "65532"),
+        ("user", "nonroot"),
+        ("hostname", "box-1"),
+        ("capabilities", "0000000000000000"),
+        ("no_new_privs", "1"),
+        ("blocked", "0000000000000000"),
+        // The lower half, less signal 32, which the C library ignores for itself in what it spawns.
+        ("ignored", "00000000"),
+        ("shadow", "refused"),
+        ("home", "refused"),
+        ("outside", "refused"),
+        ("sibling", "refused"),
+        ("user_namespace", "refused"),
+        ("mount_namespace", "refused"),
+        ("mount", "refused"),
+        ("unmount", "refused"),
+        ("remount", "refused"),
+        ("raw_socket", "refused"),
+        ("packet_socket", "refused"),
+        ("write_root", "refused"),
+        ("write_usr", "refused"),
+        ("write_etc", "refused"),
+        ("write_sysctl", "refused"),
+        ("timers", ""),
+        ("write_dev", "refused"),
+        ("device", "refused"),
+        ("tmp", ""),
+        ("shm", ""),
+        ("volume", ""),
+        ("read_only", "refused"),
+        ("secret", "own secret"),
+        ("nested", "configured"),
+        ("var_run", ""),
+        ("planted", "root:x:0:0:root:/:/usr/sbin/nologin"),
+        ("hosts", "other"),
+        ("random", "1"),
+        ("old_root", "refused"),
+    ] {
+        assert!(
+            text.lines()
+                .any(|line| line == format!("{question}: {answer}")),
+            "{question} should be {answer:?} in\n{text}"
+        );
+    }
+    let (open, _) = lab
+        .start(&spec(&["ls", "/proc/self/fd"], vec![]))
+        .unwrap()
+        .finish();
+    assert_eq!(
+        open, "0\n1\n2\n3\n",
+        "its own three, and the one that ls reads with"
+    );
+    let owner = fs::metadata(data.join("file")).unwrap().uid();
+    assert_eq!(owner, lab.identity.sandbox_owner());
+}
+
+pub(crate) fn further_programs(lab: &mut Lab) {
+    let running = lab.start(&spec(&["sleep", "60"], vec![])).unwrap();
+    let (text, exit) = lab
+        .exec(&running, &["/bin/sh", "-c", "id -u; cat /proc/1/comm; grep -h ^CapBnd /proc/self/status; unshare -U true || exit 3"])
+        .unwrap()
+        .finish();
+    assert_eq!(exit, Exit::Code(3), "{text}");
+    assert!(
+        text.starts_with("65532\nsleep\nCapBnd:\t0000000000000000\n"),
+        "{text}"
+    );
+
+    let missing = lab.exec(&running, &["/no/such"]).err().unwrap();
+    assert!(
+        missing
+            .to_string()
+            .starts_with("probe: execute /no/such: No such file or directory (ENOENT); "),
+        "{missing}"
+    );
+
+    nix::sys::signal::kill(running.pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    assert_eq!(end_of(running.pid), Exit::Signal(9));
+}
+
+pub(crate) fn failures_name_the_step(lab: &mut Lab) {
+    for (argv, mounts, expected) in [
+        (
+            vec!["no-such-program"],
+            vec![],
+            "box-1: execute no-such-program: No such file or directory (ENOENT); it, or its interpreter",
+        ),
+        (
+            vec!["/etc/hosts"],
+            vec![],
+            "box-1: execute /etc/hosts: Permission denied (EACCES); it must be executable by user 65532",
+        ),
+        (
+            vec!["true"],
+            vec![bind(Path::new("/no/such/volume"), "/data", false)],
+            "box-1: open /no/such/volume to mount it: No such file or directory (ENOENT)",
+        ),
+        (
+            vec!["true"],
+            vec![bind(Path::new("/tmp"), "/run/../etc", false)],
+            "box-1: mount /run/../etc: the target must be an absolute path",
+        ),
+    ] {
+        let failure = lab.start(&spec(&argv, mounts)).err().unwrap();
+        assert!(failure.to_string().starts_with(expected), "{failure}");
+    }
+    assert!(matches!(lab.identity, Identity::Root | Identity::Rootless));
+}
