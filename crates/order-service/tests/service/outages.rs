@@ -119,3 +119,19 @@ async fn told_to_end_it_finishes_what_it_began() -> Result<()> {
     assert_eq!(ending.await??, 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_postgresql_that_hangs_is_away_too() -> Result<()> {
+    let mut world = World::new().await?;
+    let product = world.product(10).await?;
+    world.to_postgres.set(Mode::Blackhole { after: 0 }).await?;
+    is_unavailable(&world.place("k", &[(&product, 1)]).await?);
+    readiness_becomes(&world, 503).await?;
+
+    world.to_postgres.set(Mode::Forward).await?;
+    world.to_postgres.cut();
+    readiness_becomes(&world, 200).await?;
+    world.place("k", &[(&product, 1)]).await?.is(201);
+    assert_eq!(world.stock(&product).await?, 9);
+    Ok(())
+}
