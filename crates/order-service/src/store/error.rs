@@ -27,8 +27,8 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
             // Classes of SQLSTATE (PostgreSQL, appendix A): connection, transaction rollback (deadlock), resources,
-            // object not in state, operator intervention, system error; a server that is read-only while it fails over; wrong credentials while roles are being made;
-            // and a table or database that is not there yet.
+            // object not in state, operator intervention, system error; wrong credentials while roles are being made.
+            // Single states: read-only while failing over; a table or database that is not there yet.
             sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
                 ["08", "40", "53", "55", "57", "58", "28"]
                     .iter()
