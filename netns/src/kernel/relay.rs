@@ -7,15 +7,16 @@
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use tokio::io::copy_bidirectional_with_sizes;
-use tokio::net::TcpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream as TokioStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
@@ -29,6 +30,8 @@ const CONNECTIONS: usize = 4096;
 const BUFFER: usize = 16 * 1024;
 /// How long a connection may take to be dialled on before the caller is reset.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may go on sending what nobody reads, after it has been answered.
+const READ_AWAY: Duration = Duration::from_secs(1);
 /// Pause after the host could not accept (no descriptors left), so that the relay does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -115,7 +118,7 @@ async fn serve(listener: tokio::net::TcpListener, dialers: Vec<Dialer>) {
 
 /// Dials on and copies both ways. An end of stream is passed on as such (each direction closes for itself); a failure resets
 /// both sides.
-async fn carry(mut client: tokio::net::TcpStream, dialer: &Dialer) {
+async fn carry(mut client: TokioStream, dialer: &Dialer) {
     let dialled = tokio::time::timeout(DIAL_TIMEOUT, dialer.dial()).await;
     let mut upstream = match dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(upstream) => upstream,
@@ -128,12 +131,62 @@ async fn carry(mut client: tokio::net::TcpStream, dialer: &Dialer) {
     // Small answers must not wait for an acknowledgement (RFC 896); a socket that refuses is merely slower.
     let _ = client.set_nodelay(true);
     let _ = upstream.set_nodelay(true);
-    if copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER)
-        .await
-        .is_err()
-    {
+    if copy(&mut client, &mut upstream).await.is_err() {
         let _ = client.set_zero_linger();
         let _ = upstream.set_zero_linger();
+    }
+}
+
+/// Copies both ways until both streams have ended.
+///
+/// A server may answer a request that it will not read to its end, and close: its answer still has to arrive. So what the client
+/// goes on sending is read away then, until it ends or [`READ_AWAY`] has passed.
+async fn copy(client: &mut TokioStream, upstream: &mut TokioStream) -> io::Result<()> {
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_upstream, mut to_upstream) = upstream.split();
+    let (refused, answered) = (AtomicBool::new(false), AtomicBool::new(false));
+    let up = async {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let length = from_client.read(&mut buffer).await?;
+            if length == 0 {
+                let _ = to_upstream.shutdown().await; // a server that is gone knows already
+                return Ok(());
+            }
+            if !refused.load(Ordering::Relaxed)
+                && let Err(error) = to_upstream.write_all(&buffer[..length]).await
+            {
+                refused.store(true, Ordering::Relaxed);
+                if answered.load(Ordering::Relaxed) {
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let down = async {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let length = from_upstream.read(&mut buffer).await?;
+            if length == 0 {
+                answered.store(true, Ordering::Relaxed);
+                return to_client.shutdown().await;
+            }
+            to_client.write_all(&buffer[..length]).await?;
+        }
+    };
+    let (mut up, mut down) = (pin!(up), pin!(down));
+    tokio::select! {
+        sent = &mut up => {
+            sent?;
+            down.await
+        }
+        received = &mut down => {
+            received?;
+            if refused.load(Ordering::Relaxed) {
+                return tokio::time::timeout(READ_AWAY, up).await.unwrap_or(Ok(()));
+            }
+            up.await
+        }
     }
 }
 
@@ -167,7 +220,7 @@ impl Dialer {
         })
     }
 
-    async fn dial(&self) -> io::Result<tokio::net::TcpStream> {
+    async fn dial(&self) -> io::Result<TokioStream> {
         let socket = self.sockets.lock().await.recv().await;
         let socket = socket.unwrap_or_else(|| Err(io::ErrorKind::BrokenPipe.into()))?;
         TcpSocket::from_std_stream(socket)

@@ -15,19 +15,19 @@ use crate::setting::said;
 /// Set to the addresses to dial, when this is that program.
 pub(crate) const VARIABLE: &str = "UNDERLAY_LAB_DIAL";
 
-/// How long a connection is given that has to be open, and one that has to be dropped. The second is the time the whole check
+/// How long a connection is given that has to be open, and one that has to be closed. The second is the time the whole check
 /// takes; an answer within a namespace takes microseconds.
 const OPEN: Duration = Duration::from_secs(5);
-const DROPPED: Duration = Duration::from_millis(400);
+const UNANSWERED: Duration = Duration::from_millis(400);
 
 /// What came of dialling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Dialled {
     /// A connection.
     Open,
-    /// No answer at all: what the policy does.
-    Dropped,
-    /// Anything else, such as a refusal, which comes from a machine that was reached.
+    /// No answer, or the router's that the way is closed (ICMP, which it limits in rate). Both are the policy's doing.
+    Closed,
+    /// Anything else, such as a refusal, which comes from the instance itself: it was reached.
     Other(String),
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn dial(
             let (address, word) = line.split_once(' ').with_context(|| line.to_owned())?;
             let dialled = match word {
                 "open" => Dialled::Open,
-                "dropped" => Dialled::Dropped,
+                "closed" => Dialled::Closed,
                 other => Dialled::Other(other.to_owned()),
             };
             Ok((address.parse()?, dialled))
@@ -72,10 +72,15 @@ pub(crate) fn main(targets: &str) -> ExitCode {
         .filter_map(|(address, open)| Some((address.parse::<SocketAddr>().ok()?, open == "1")))
         .map(|(address, open)| {
             std::thread::spawn(move || {
-                let deadline = if open { OPEN } else { DROPPED };
+                let deadline = if open { OPEN } else { UNANSWERED };
                 let word = match TcpStream::connect_timeout(&address, deadline) {
                     Ok(_) => "open".to_owned(),
-                    Err(error) if error.kind() == ErrorKind::TimedOut => "dropped".to_owned(),
+                    Err(error)
+                        if [ErrorKind::TimedOut, ErrorKind::HostUnreachable]
+                            .contains(&error.kind()) =>
+                    {
+                        "closed".to_owned()
+                    }
                     Err(error) => format!("{:?}", error.kind()),
                 };
                 format!("{address} {word}")

@@ -72,7 +72,7 @@ pub(crate) async fn every_pair(lab: &Lab<'_>) -> Result<String> {
             let expected = if targets[&address] {
                 Dialled::Open
             } else {
-                Dialled::Dropped
+                Dialled::Closed
             };
             if dialled == expected {
                 *(if targets[&address] {

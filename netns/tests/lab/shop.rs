@@ -371,7 +371,7 @@ async fn other_version(lab: &Lab<'_>) -> Result<()> {
     std::fs::write(&file, &version)?;
     let (ok, said) = said?;
     ensure!(!ok, "the data of PostgreSQL 9 was taken: {said}");
-    for word in ["PostgreSQL 9", version.trim(), "remedy"] {
+    for word in ["PostgreSQL 9", version.trim(), "help: "] {
         ensure!(said.contains(word), "does not say {word:?}: {said}");
     }
     Ok(())
