@@ -45,6 +45,9 @@ lint: tools ## format, clippy, documentation, unused dependencies, licences
 fmt: ## format every crate
 	$(CARGO) fmt --all
 
+sqlx-prepare: ## remake the data that queries are checked against, after changing a query or a migration
+	$(CARGO) run --quiet --locked -p test-support --example sqlx-prepare
+
 audit: tools ## known vulnerabilities (needs the network)
 	$(CARGO) deny check advisories
 

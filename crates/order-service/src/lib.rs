@@ -13,14 +13,8 @@
 //! | [`api`] | the routes |
 //! | [`startup`] | from configuration to a working state |
 //!
-//! Queries are checked at compile time against the data in `.sqlx`. After changing one (or a migration), remake that data
-//! against a server that has the migrations applied; from the workspace's root:
-//!
-//! ```text
-//! rm -f crates/order-service/.sqlx/*.json && touch crates/order-service/src/lib.rs
-//! SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$PWD/crates/order-service/.sqlx" DATABASE_URL=postgres://... \
-//!     cargo check -p order-service
-//! ```
+//! Queries are checked at compile time against the data in `.sqlx`; `make sqlx-prepare` remakes it after a query or a
+//! migration has changed.
 
 pub mod answer;
 pub mod api;

@@ -10,14 +10,8 @@
 //! | [`app`] | the routes |
 //! | [`serve`] | from configuration to a serving process |
 //!
-//! Queries are checked at compile time against the data in `.sqlx`. After changing one (or a migration), remake that data
-//! against a server that has the migrations applied; from the workspace's root:
-//!
-//! ```text
-//! touch crates/product-service/src/lib.rs && rm -f crates/product-service/.sqlx/*.json
-//! SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$PWD/crates/product-service/.sqlx" DATABASE_URL=postgres://... \
-//!     cargo check -p product-service
-//! ```
+//! Queries are checked at compile time against the data in `.sqlx`; `make sqlx-prepare` remakes it after a query or a
+//! migration has changed.
 
 pub mod cache;
 pub mod config;
