@@ -19,6 +19,7 @@ use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
@@ -297,6 +298,9 @@ fn settle(session: Session) -> Result<(), Failure> {
     })?;
     sethostname("netns-setup").step(|| "set the host name".into())?;
     umask(Mode::from_bits_truncate(0o022));
+    // A relay holds two descriptors a connection; the customary soft limit of 1024 is for programs that use select(2).
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).step(|| "read its limits".into())?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).step(|| "raise its limits".into())?;
     Ok(())
 }
 

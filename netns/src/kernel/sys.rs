@@ -1,7 +1,7 @@
 //! The system calls that have no safe wrapper: the crate's only unsafe code.
 #![expect(
     unsafe_code,
-    reason = "fork, mount_setattr, close_range, pidfd_open and sigaction have no safe wrapper in std or nix"
+    reason = "fork, mount_setattr, close_range, pidfd_open, keyctl and signal have no safe wrapper in std or nix"
 )]
 
 use std::ffi::CString;
@@ -45,7 +45,7 @@ pub(super) fn add_mount_attributes(
         propagation: 0,
         userns_fd: 0,
     };
-    let flags = libc::AT_SYMLINK_NOFOLLOW | if recursive { libc::AT_RECURSIVE } else { 0 };
+    let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a C string and the attributes a mount_attr of the stated size; both live until the call returns.
     let answer = unsafe {
         libc::syscall(
@@ -113,4 +113,21 @@ pub(super) fn adopt(received: RawFd) -> OwnedFd {
     // SAFETY: descriptors received in a control message are new ones of this process, owned by nobody yet; the one caller passes
     // exactly those.
     unsafe { OwnedFd::from_raw_fd(received) }
+}
+
+/// Leaves the caller's session keyring for a new, empty one (`keyrings(7)`): keys follow a process through `fork` and `exec`, whatever
+/// its user. A kernel without keyrings has none to leave.
+pub(super) fn new_session_keyring() -> Result<(), Errno> {
+    // SAFETY: the name is null, which asks for an unnamed keyring; nothing else is passed.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    match Errno::result(answer) {
+        Ok(_) | Err(Errno::ENOSYS) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }

@@ -36,10 +36,11 @@ struct Scenario {
     outside: fn(&mut Launched, SocketAddr),
 }
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     inside_only("a_sandbox_sees_only_its_own", sandbox::sees_only_its_own),
     inside_only("further_programs_join_a_sandbox", sandbox::further_programs),
     inside_only("failures_name_the_step", sandbox::failures_name_the_step),
+    inside_only("postgresql_runs_in_a_sandbox", sandbox::postgresql_runs),
     inside_only(
         "exactly_the_flows_are_open",
         network::exactly_the_flows_are_open,

@@ -32,6 +32,7 @@ ask mount_namespace unshare -m true
 ask mount mount -t tmpfs none /tmp
 ask unmount umount /usr
 ask remount mount -o remount,rw,bind /usr
+ask keyring perl -e '$k = syscall(250, 0, -3, 0); $d = "\\0" x 256; $n = syscall(250, 6, $k, $d, 256); print substr($d, 0, $n - 1) =~ /^keyring;65532;/ ? "own" : $d'
 ask raw_socket perl -MSocket -e 'socket(S, PF_INET, SOCK_RAW, 1) or die'
 ask packet_socket perl -e 'socket(S, 17, 3, 0x0300) or die'
 ask write_root touch /file
@@ -109,6 +110,7 @@ pub(crate) fn sees_only_its_own(lab: &mut Lab) {
         ("mount", "refused"),
         ("unmount", "refused"),
         ("remount", "refused"),
+        ("keyring", "own"),
         ("raw_socket", "refused"),
         ("packet_socket", "refused"),
         ("write_root", "refused"),
@@ -199,4 +201,25 @@ pub(crate) fn failures_name_the_step(lab: &mut Lab) {
         assert!(failure.to_string().starts_with(expected), "{failure}");
     }
     assert!(matches!(lab.identity, Identity::Root | Identity::Rootless));
+}
+
+/// PostgreSQL asks more of its surroundings than most: a named user, shared memory, semaphores, its own data folder, a clock.
+pub(crate) fn postgresql_runs(lab: &mut Lab) {
+    let data = lab.volume("postgres");
+    let script = r#"
+        PATH=$(ls -d /usr/lib/postgresql/*/bin | tail -1):$PATH
+        initdb --no-sync -D "$PGDATA" -U postgres --auth=trust >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
+        echo "select 40 + 2;" | postgres --single -j -D "$PGDATA" postgres 2>/dev/null | grep -ao '"42"'
+    "#;
+    let mut server = spec(
+        &["sh", "-c", script],
+        vec![bind(&data, "/var/lib/postgresql/data", false)],
+    );
+    server
+        .env
+        .insert("PGDATA".into(), "/var/lib/postgresql/data".into());
+    let (text, exit) = lab.start(&server).unwrap().finish();
+    assert_eq!((text.trim(), exit), ("\"42\"", Exit::Code(0)));
+    let version = fs::metadata(data.join("PG_VERSION")).unwrap();
+    assert_eq!(version.uid(), lab.identity.sandbox_owner());
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::unistd::{ForkResult, sethostname, setsid};
+use nix::unistd::{ForkResult, sethostname};
 
 use super::wire::{self, DESCRIPTORS, Report, Request};
 use super::{SandboxSpec, join, privileges, program, root};
@@ -86,7 +86,6 @@ pub(super) fn fork_program(
 
 /// PID 1 of the sandbox, from the lab's root user down to nobody in particular.
 fn inhabit(spec: &SandboxSpec) -> Result<(), Failure> {
-    setsid().step(|| "start a session".into())?;
     sethostname(&spec.hostname).step(|| "set its host name".into())?;
     mount(
         None::<&str>,
@@ -100,6 +99,7 @@ fn inhabit(spec: &SandboxSpec) -> Result<(), Failure> {
     let limits = root::build(spec)?;
     privileges::limit(&spec.limits)?;
     privileges::become_sandbox_user(identity)?;
+    privileges::new_session()?;
     privileges::own_user_namespace(identity, &limits)?;
     privileges::drop_all()
 }

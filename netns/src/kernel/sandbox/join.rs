@@ -9,7 +9,6 @@ use std::os::unix::net::UnixStream;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_dumpable;
-use nix::unistd::setsid;
 
 use super::init::fork_program;
 use super::wire::DESCRIPTORS;
@@ -36,10 +35,9 @@ pub(super) fn exec(
     .step(|| "enter the sandbox".into())
     .map_err(|failure| failure.remedy("it may have ended meanwhile; `netns-setup ps` shows it"))?;
     fork_program(socket, || {
-        setsid().step(|| "start a session".into())?;
         privileges::limit(&ProcessLimits::default())?;
         privileges::become_sandbox_user(identity)?;
-        set_dumpable(false).step(|| "close itself to others".into())?;
+        privileges::new_session()?;
         setns(&target, CloneFlags::CLONE_NEWUSER).step(|| "enter its user namespace".into())?;
         drop(target);
         privileges::drop_all()?;

@@ -10,11 +10,19 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
 
 use super::ProcessLimits;
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::identity::{Identity, SANDBOX_ID};
+use crate::kernel::sys;
+
+/// Starts a session with nothing of the caller's in it: no terminal, no keys. The keyring belongs to whoever makes it, so the user
+/// comes first.
+pub(super) fn new_session() -> Result<(), Failure> {
+    setsid().step(|| "start a session".into())?;
+    sys::new_session_keyring().step(|| "start a session keyring".into())
+}
 
 /// Sets the limits of the process and its file mode mask.
 pub(super) fn limit(limits: &ProcessLimits) -> Result<(), Failure> {
@@ -36,13 +44,13 @@ pub(super) fn become_sandbox_user(identity: Identity) -> Result<(), Failure> {
     let (uid, gid) = (Uid::from_raw(SANDBOX_ID), Gid::from_raw(SANDBOX_ID));
     setgroups(&[]).step(|| "leave the supplementary groups".into())?;
     setresgid(gid, gid, gid).step(|| "become group 65532".into())?;
-    setresuid(uid, uid, uid).step(|| "become user 65532".into())?;
-    // A change of user makes /proc/self root's, and the id maps are written there. Nobody else is in this PID namespace yet.
-    set_dumpable(true).step(|| "own /proc/self".into())
+    setresuid(uid, uid, uid).step(|| "become user 65532".into())
 }
 
 /// Enters a user namespace in which only 65532 exists and in which no further one can be made.
 pub(super) fn own_user_namespace(identity: Identity, limits: &OwnedFd) -> Result<(), Failure> {
+    // A change of user made /proc/self root's, and the id maps are written there. Nobody else is in this PID namespace yet.
+    set_dumpable(true).step(|| "own /proc/self".into())?;
     unshare(CloneFlags::CLONE_NEWUSER).step(|| "unshare its user namespace".into())?;
     let map = format!("{SANDBOX_ID} {} 1\n", identity.sandbox_owner());
     for (file, text) in [
