@@ -1,6 +1,6 @@
 //! What is printed while a lab comes up or goes down: one line for each thing that happened.
 
-use super::terminal::{Paint, say};
+use super::terminal::{Paint, QUOTED, cut, say};
 use crate::lab::protocol::{InstanceState, Progress};
 
 /// Prints progress on standard error.
@@ -77,7 +77,7 @@ impl Printer {
         if !tail.is_empty() {
             say(" last lines of its log:");
             for line in tail {
-                say(&format!("   {line}"));
+                say(&format!("   {}", cut(line, QUOTED)));
             }
         }
         if let Some(instance) = instance {

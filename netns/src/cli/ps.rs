@@ -6,7 +6,7 @@ use std::fs;
 use super::args::{Global, Json};
 use super::failure::{Code, Failure};
 use super::project;
-use super::terminal::{Paint, duration, out, table};
+use super::terminal::{Paint, QUOTED, cut, duration, out, table};
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
@@ -80,7 +80,7 @@ pub(super) fn shown(status: &Status) -> String {
             paint.bad(&instance.name)
         ));
         for line in &instance.tail {
-            text.push_str(&format!("  {line}\n"));
+            text.push_str(&format!("  {}\n", cut(line, QUOTED)));
         }
     }
     text
@@ -104,11 +104,7 @@ fn state(paint: Paint, instance: &InstanceStatus) -> String {
 /// From the lab's process numbers to the host's: `NSpid` lists a process's number in every PID namespace from the reader's inward
 /// (`proc_pid_status(5)`); a sandboxed process has three, the middle one being the lab's.
 fn host_pids(lab: i32) -> BTreeMap<i32, i32> {
-    let Ok(namespace) = fs::read_link(format!("/proc/{lab}/ns/pid_for_children")) else {
-        return BTreeMap::new();
-    };
     let mut pids = BTreeMap::new();
-    let mut families: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry
             .file_name()
@@ -134,10 +130,8 @@ fn host_pids(lab: i32) -> BTreeMap<i32, i32> {
         if let [_, inner, 1] = numbers[..]
             && parent == lab
         {
-            families.entry(parent).or_default().push(pid);
             pids.insert(inner, pid);
         }
     }
-    let _ = namespace;
     pids
 }

@@ -5,6 +5,9 @@ use std::io::{self, IsTerminal, Write};
 /// The six colours that instances' names take in turn.
 const COLOURS: [&str; 6] = ["36", "33", "32", "35", "34", "96"];
 
+/// Characters shown of a log line that is quoted; whole ones are in `logs`.
+pub(super) const QUOTED: usize = 240;
+
 /// Whether colour is wanted on a stream: it is a terminal, and `NO_COLOR` (no-color.org) is unset.
 fn wanted(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -127,6 +130,18 @@ fn visible(text: &str) -> usize {
     count
 }
 
+/// At most `columns` characters of a line; one that is cut ends in an ellipsis.
+#[must_use]
+pub(super) fn cut(line: &str, columns: usize) -> String {
+    if line.chars().count() <= columns {
+        return line.to_owned();
+    }
+    line.chars()
+        .take(columns.saturating_sub(1))
+        .chain(['…'])
+        .collect()
+}
+
 /// A duration for people: `340ms`, `12s`, `5m12s`, `3h05m`, `2d04h`.
 #[must_use]
 pub(super) fn duration(ms: u64) -> String {
@@ -168,6 +183,12 @@ mod tests {
             table(&["NAME", "STATE", "N"], &[2], &rows),
             "NAME  STATE   N\na     \x1b[31mbad\x1b[0m    10\nlong  ok      9\n"
         );
+    }
+
+    #[test]
+    fn long_lines_are_cut_at_characters() {
+        assert_eq!(cut("größer", 6), "größer");
+        assert_eq!(cut("größer", 4), "grö…");
     }
 
     #[test]

@@ -201,3 +201,78 @@ pub(super) fn postgres_programs(folder: &Path) -> Option<PathBuf> {
         .max()
         .map(|(_, programs)| programs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::{Source, read};
+    use crate::plan::{Scale, plan};
+
+    const FILE: &str = "
+services:
+  postgres:
+    x-netns: { tier: db, run: { server: postgres } }
+    volumes: [data:/var/lib/postgresql/data]
+    networks: [db]
+  redis:
+    x-netns: { tier: db, run: { server: redis } }
+    command: [redis-server, --port, '7000']
+    networks: [db]
+  shop:
+    x-netns: { tier: db, run: { cargo: shop } }
+    environment: { PATH: /own }
+    networks: [db]
+x-flows: [shop -> redis:7000]
+networks: { db: { ipam: { config: [ { subnet: 10.1.0.0/24, gateway: 10.1.0.1, ip_range: 10.1.0.128/25 } ] } } }
+volumes: { data: }
+";
+
+    fn sandbox_of(service: &str) -> SandboxSpec {
+        let source = Source {
+            path: "compose.yaml".into(),
+            text: FILE.to_owned(),
+        };
+        let project = read(vec![source], Path::new("/p"), &BTreeMap::new()).unwrap();
+        let plan = plan(&project, &Scale::new()).unwrap();
+        let machine = Machine {
+            state: &StateDir::new(Path::new("/state"), "p").unwrap(),
+            binaries: &Binaries::from([("shop".to_owned(), PathBuf::from("/target/shop"))]),
+            postgres_programs: Some(PathBuf::from("/usr/lib/postgresql/15/bin")),
+        };
+        let instance = plan.instance(&format!("{service}-1")).unwrap();
+        sandbox(&project.services[service], instance, &machine)
+    }
+
+    #[test]
+    fn a_built_service_sees_its_binary_and_its_own_environment() {
+        let shop = sandbox_of("shop");
+        assert_eq!(shop.argv, ["/app/shop"]);
+        assert_eq!(
+            shop.mounts,
+            [read_only(Path::new("/target/shop"), "/app/shop")]
+        );
+        assert_eq!(
+            (shop.env["PATH"].as_str(), shop.env["HOSTNAME"].as_str()),
+            ("/own", "shop-1")
+        );
+    }
+
+    #[test]
+    fn servers_keep_the_contract_of_their_images() {
+        let postgres = sandbox_of("postgres");
+        assert_eq!(postgres.argv, ["/bin/sh", POSTGRES_ENTRYPOINT, "postgres"]);
+        assert!(postgres.env["PATH"].starts_with("/usr/lib/postgresql/15/bin:"));
+        let data = postgres
+            .mounts
+            .iter()
+            .find(|mount| mount.target == Path::new(&postgres.env["PGDATA"]))
+            .unwrap();
+        assert_eq!(
+            data.source,
+            MountSource::Bind("/state/p/volumes/data".into())
+        );
+        let redis = sandbox_of("redis");
+        assert_eq!(redis.argv, ["redis-server", "--port", "7000"]);
+        assert_eq!(redis.cwd, Path::new("/data"));
+    }
+}

@@ -25,6 +25,7 @@ pub(super) use launcher::DETACH;
 
 use super::build::Binaries;
 use super::clock::Clock;
+use super::logs;
 use super::protocol::Progress;
 use super::state::StateDir;
 use crate::compose::{MountSource, Project};
@@ -109,6 +110,10 @@ fn prepare(
 
 fn prepare_files(lab: &Lab, inside: &Inside, pid: i32) -> io::Result<()> {
     lab.state.write_pid(pid)?;
+    // A log tells of one life of the lab; those before it are the numbered files.
+    for instance in &lab.plan.instances {
+        logs::rotate(&lab.state.log(&instance.name), 0)?;
+    }
     let script = lab.state.run().join(instance::POSTGRES_ENTRYPOINT_FILE);
     fs::write(&script, instance::POSTGRES_ENTRYPOINT_TEXT)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;

@@ -24,6 +24,10 @@ impl Keeper {
                 continue;
             }
             let had_been = std::mem::replace(&mut hand.shown, state);
+            // That a one-shot runs is no news: what counts is that it completes.
+            if state == InstanceState::Running && self.supervisor.is_one_shot(index) {
+                continue;
+            }
             // What was not running when everything was told to stop has not been stopped.
             if state == InstanceState::Stopped && had_been != InstanceState::Stopping {
                 continue;

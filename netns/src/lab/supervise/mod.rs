@@ -198,6 +198,19 @@ impl Supervisor {
         self.stopping
     }
 
+    /// Whether something waits for the instance to complete.
+    #[must_use]
+    pub fn is_one_shot(&self, index: usize) -> bool {
+        let service = &self.slots[index].unit.service;
+        self.slots
+            .iter()
+            .flat_map(|slot| &slot.unit.after)
+            .any(|dependency| {
+                dependency.service == *service
+                    && dependency.condition == Condition::ServiceCompletedSuccessfully
+            })
+    }
+
     /// How bringing the lab up stands.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
