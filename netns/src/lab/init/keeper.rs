@@ -225,16 +225,16 @@ impl Keeper {
             }
             Action::Stop(index) => {
                 self.hands[index].since = now;
-                self.signal(index, self.hands[index].stop_signal);
+                if let Some(pid) = self.hands[index].pid {
+                    Starter::stop(pid, self.hands[index].stop_signal);
+                }
             }
-            Action::Kill(index) => self.signal(index, Signal::SIGKILL),
+            Action::Kill(index) => {
+                if let Some(pid) = self.hands[index].pid {
+                    let _ = kill(pid, Signal::SIGKILL); // it may have ended just now; its end is on its way here
+                }
+            }
             Action::Finish => self.finished = true,
-        }
-    }
-
-    fn signal(&self, index: usize, signal: Signal) {
-        if let Some(pid) = self.hands[index].pid {
-            let _ = kill(pid, signal); // it may have ended just now; its end is on its way here
         }
     }
 

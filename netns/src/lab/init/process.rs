@@ -16,6 +16,10 @@ use crate::kernel::sandbox::{self, ExecSpec, SandboxSpec, Streams};
 use crate::kernel::{Identity, Network};
 use crate::lab::logs;
 
+/// How often, and how long apart, a program is looked at for a handler of its stop signal: a second in all.
+const HANDLER_TRIES: u32 = 50;
+const HANDLER_PAUSE: Duration = Duration::from_millis(20);
+
 /// What every start needs.
 #[derive(Debug, Clone)]
 pub(super) struct Starter {
@@ -65,6 +69,24 @@ impl Starter {
         sandbox::spawn(spec, namespace.as_fd(), streams).map_err(|failure| failure.to_string())
     }
 
+    /// Sends the stop signal to an instance's program, once it would heed it.
+    ///
+    /// The program is the first process of its PID namespace, and the kernel drops a signal for such a one that it neither catches
+    /// nor blocks (`pid_namespaces(7)`): sent too early, in the moments before the program has installed its handler, it would be lost
+    /// and the grace period waited out for nothing. A program that installs none is killed.
+    pub(super) fn stop(pid: Pid, signal: Signal) {
+        tokio::spawn(async move {
+            for _ in 0..HANDLER_TRIES {
+                if heeds(pid, signal) {
+                    let _ = kill(pid, signal); // it may have ended just now; its end is on its way
+                    return;
+                }
+                tokio::time::sleep(HANDLER_PAUSE).await;
+            }
+            let _ = kill(pid, Signal::SIGKILL);
+        });
+    }
+
     /// Runs the instance's health check once; [`Message::Probed`] follows, at the latest after `timeout` and what killing takes.
     pub(super) fn probe(
         &self,
@@ -100,6 +122,25 @@ impl Starter {
     }
 }
 
+fn heeds(pid: Pid, signal: Signal) -> bool {
+    // A process that is gone heeds anything.
+    std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .map_or(true, |status| catches(&status, signal))
+}
+
+/// Whether the signal is caught or blocked (`SigCgt` and `SigBlk` in `proc_pid_status(5)`: masks, signal 1 in the lowest bit).
+fn catches(status: &str, signal: Signal) -> bool {
+    let bit = 1_u64 << (signal as u32 - 1);
+    status
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("SigCgt:")
+                .or_else(|| line.strip_prefix("SigBlk:"))
+        })
+        .filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .any(|mask| mask & bit != 0)
+}
+
 fn exec_quietly(target: Pid, spec: &ExecSpec) -> Option<Pid> {
     let null = File::options()
         .read(true)
@@ -112,4 +153,17 @@ fn exec_quietly(target: Pid, spec: &ExecSpec) -> Option<Pid> {
         stderr: null.as_fd(),
     };
     sandbox::exec_in(target, spec, streams).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_heeded_when_it_is_caught_or_blocked() {
+        let status =
+            "SigBlk:\t0000000000000002\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000004000\n";
+        assert!(catches(status, Signal::SIGTERM) && catches(status, Signal::SIGINT));
+        assert!(!catches(status, Signal::SIGQUIT) && !catches(status, Signal::SIGPIPE));
+    }
 }
