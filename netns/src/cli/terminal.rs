@@ -155,6 +155,12 @@ pub(super) fn duration(ms: u64) -> String {
     }
 }
 
+/// A number and what is counted.
+#[must_use]
+pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Bytes for people, in MB (10^6).
 #[must_use]
 #[expect(

@@ -12,7 +12,7 @@ use super::failure::{Code, Failure};
 use super::logs::Streams;
 use super::progress::Printer;
 use super::project::{self, Loaded};
-use super::terminal::{Paint, megabytes, out, say};
+use super::terminal::{Paint, counted, megabytes, out, say};
 use super::{doctor, ps};
 use crate::compose::Policy;
 use crate::lab::build::{self, Binaries};
@@ -198,13 +198,16 @@ fn summary(project: &crate::compose::Project, plan: &Plan) -> String {
         ));
     }
     let rules = match &project.policy {
-        Policy::Flows(flows) => format!("{} flows open, all else dropped", flows.len()),
+        Policy::Flows(flows) => format!(
+            "{} open, all else dropped",
+            counted(flows.len(), "flow", "flows")
+        ),
         Policy::SharedNetworks => "open between services that share a network".to_owned(),
     };
     text.push_str(&format!(
-        "\n  built     {} sandboxes, {} bridges, one router; {rules}\n",
-        plan.instances.len(),
-        plan.tiers.len()
+        "\n  built     {}, {}, one router; {rules}\n",
+        counted(plan.instances.len(), "sandbox", "sandboxes"),
+        counted(plan.tiers.len(), "bridge", "bridges"),
     ));
     for tier in &plan.tiers {
         let inhabitants: Vec<String> = plan

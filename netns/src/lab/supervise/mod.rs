@@ -4,7 +4,9 @@
 //! reads no clock and holds no file descriptor, so that every order of events can be tested (see the property tests).
 
 mod backoff;
+mod event;
 mod probe;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -12,7 +14,9 @@ mod unit;
 use std::time::Duration;
 
 pub use backoff::{STREAK_RESET, restart_delay};
+pub use event::{Action, Event, State, Verdict};
 pub use probe::{FAST_PROBE, Health, ProbeTimes};
+pub use slot::{CRASH_LOOP, SETTLED, Slot};
 pub use unit::{Dependency, NOT_STARTED, Unit};
 
 use crate::compose::Condition;
@@ -22,139 +26,6 @@ use unit::restarts_again;
 
 /// Time since the lab's first process began, from a monotonic clock.
 pub type Time = Duration;
-
-/// An instance that ended this often in a row without being well in between is in a crash loop.
-pub const CRASH_LOOP: u32 = 5;
-
-/// Where an instance is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Not started: what it depends on is not there yet.
-    Waiting,
-    /// Its start was asked for and not yet reported.
-    Starting,
-    /// Its process runs.
-    Running {
-        /// When it was started.
-        since: Time,
-    },
-    /// It ended and starts again at `until`.
-    BackingOff {
-        /// The end of the pause.
-        until: Time,
-    },
-    /// It was told to stop; at `kill_at` it is killed (and never again).
-    Stopping {
-        /// The end of its grace period; `None` once it has been killed.
-        kill_at: Option<Time>,
-    },
-    /// It ended, and nothing starts it again. `None`: it had never run.
-    Ended(Option<Exit>),
-}
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Nothing but time passing; also the first event.
-    Tick,
-    /// The instance's process runs.
-    Started(usize),
-    /// The instance's process could not be started.
-    StartFailed(usize),
-    /// The instance's process ended.
-    Exited(usize, Exit),
-    /// Its health check ended: did it succeed?
-    Probed(usize, bool),
-    /// Stop everything, dependents first, and end.
-    Shutdown,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Start the instance; answered by [`Event::Started`] or [`Event::StartFailed`].
-    Start(usize),
-    /// Run its health check once; answered by [`Event::Probed`].
-    Probe(usize),
-    /// Send its stop signal.
-    Stop(usize),
-    /// Kill it.
-    Kill(usize),
-    /// Everything has ended after [`Event::Shutdown`].
-    Finish,
-}
-
-/// How bringing the lab up stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Something is still starting.
-    Pending,
-    /// Everything runs and is healthy, or has completed.
-    Ready,
-    /// This instance cannot come up.
-    Failed(usize),
-}
-
-/// One instance and all that is known of it.
-#[derive(Debug, Clone)]
-pub struct Slot {
-    /// What it is.
-    pub unit: Unit,
-    /// Where it is in its life.
-    pub state: State,
-    /// How often it was started again.
-    pub restarts: u32,
-    /// How it ended last.
-    pub last_exit: Option<Exit>,
-    /// How often it ended in a row without having been well for [`STREAK_RESET`].
-    pub streak: u32,
-    prober: Prober,
-}
-
-impl Slot {
-    /// What its health check says.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        match self.state {
-            State::Running { .. } | State::Stopping { .. } => self.prober.health(),
-            _ if self.unit.probe.is_some() => Health::Starting,
-            _ => Health::Unchecked,
-        }
-    }
-
-    /// Whether it keeps ending without being well in between.
-    #[must_use]
-    pub fn in_crash_loop(&self) -> bool {
-        self.streak >= CRASH_LOOP
-    }
-
-    /// Whether it runs and, if it has a health check, passes it.
-    #[must_use]
-    pub fn is_well(&self) -> bool {
-        matches!(self.state, State::Running { .. })
-            && matches!(self.health(), Health::Healthy { .. } | Health::Unchecked)
-    }
-
-    fn has_ended(&self) -> bool {
-        matches!(self.state, State::Ended(_))
-    }
-
-    /// It completed: ended with success, and its restart policy leaves it at that.
-    #[must_use]
-    pub fn has_completed(&self) -> bool {
-        matches!(self.state, State::Ended(Some(exit)) if exit.success())
-    }
-
-    fn meets(&self, condition: Condition) -> bool {
-        match condition {
-            Condition::ServiceStarted => {
-                matches!(self.state, State::Running { .. }) || self.has_completed()
-            }
-            Condition::ServiceHealthy => self.is_well(),
-            Condition::ServiceCompletedSuccessfully => self.has_completed(),
-        }
-    }
-}
 
 /// Every instance of the lab.
 #[derive(Debug, Clone)]
@@ -177,6 +48,7 @@ impl Supervisor {
                 restarts: 0,
                 last_exit: None,
                 streak: 0,
+                settled: false,
             })
             .collect();
         Self {
@@ -224,7 +96,7 @@ impl Supervisor {
         let ready = self
             .slots
             .iter()
-            .all(|slot| slot.is_well() || slot.has_completed());
+            .all(|slot| slot.is_up() || slot.has_completed());
         if ready {
             Verdict::Ready
         } else {
@@ -238,7 +110,10 @@ impl Supervisor {
         self.slots
             .iter()
             .filter_map(|slot| match slot.state {
-                State::Running { .. } if !self.stopping => slot.prober.due_at(),
+                State::Running { since } if !self.stopping => match slot.unit.probe {
+                    Some(_) => slot.prober.due_at(),
+                    None => (!slot.settled).then_some(since + SETTLED),
+                },
                 State::BackingOff { until } => Some(until),
                 State::Stopping { kill_at } => kill_at,
                 _ => None,
@@ -266,6 +141,7 @@ impl Supervisor {
             Event::Started(index) => {
                 let slot = &mut self.slots[index];
                 slot.state = State::Running { since: now };
+                slot.settled = false;
                 slot.prober.begin(now);
             }
             Event::StartFailed(index) => self.ended(index, NOT_STARTED, now),
@@ -319,6 +195,7 @@ impl Supervisor {
                     slot.restarts = slot.restarts.saturating_add(1);
                     actions.push(Action::Start(index));
                 }
+                State::Running { since } => slot.settled |= now >= since + SETTLED,
                 State::Stopping { kill_at: Some(at) } if at <= now => {
                     slot.state = State::Stopping { kill_at: None };
                     actions.push(Action::Kill(index));

@@ -179,6 +179,25 @@ fn a_policy_that_leaves_a_failure_alone_fails_the_lab() {
     assert_eq!(lab.slots()[0].last_exit, Some(Exit::Code(3)));
 }
 
+#[test]
+fn what_ends_at_once_is_never_taken_for_up() {
+    let mut lab = Supervisor::new(vec![unit("a", &[], Restart::Always, None)]);
+    let mut now = MS(0);
+    lab.decide(Event::Tick, now);
+    for _ in 0..CRASH_LOOP {
+        lab.decide(Event::Started(0), now);
+        assert_eq!(lab.verdict(), Verdict::Pending);
+        lab.decide(Event::Exited(0, Exit::Code(1)), now + MS(10));
+        now = lab.next_deadline().unwrap();
+        lab.decide(Event::Tick, now);
+    }
+    assert_eq!(lab.verdict(), Verdict::Failed(0));
+    lab.decide(Event::Started(0), now);
+    assert_eq!(lab.next_deadline(), Some(now + SETTLED));
+    lab.decide(Event::Tick, now + SETTLED);
+    assert_eq!((lab.verdict(), lab.next_deadline()), (Verdict::Ready, None));
+}
+
 fn any_units() -> impl Strategy<Value = Vec<Unit>> {
     let condition = prop_oneof![
         Just(Condition::ServiceStarted),
