@@ -11,7 +11,6 @@
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -24,12 +23,13 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{
-    ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, getegid, geteuid, setgroups,
+    ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, geteuid, setgroups,
     sethostname, setresgid, setresuid, setsid,
 };
 
 use super::failure::{Failure, Step};
-use super::identity::{Identity, extent};
+use super::identity::Identity;
+use super::idmap::write_maps;
 use super::sys;
 
 /// Whether the lab belongs to the terminal it was started from.
@@ -315,38 +315,6 @@ fn maps_sandbox_id() -> Result<bool, Failure> {
         .step(|| "read /proc/self/uid_map".into())
 }
 
-/// Gives the new user namespace its ids. Written from outside: only there is the capability for more than one id.
-fn write_maps(identity: Identity, outer: Pid) -> Result<(), Failure> {
-    let write = |file: &str, text: &str| {
-        let path = format!("/proc/{outer}/{file}");
-        fs::write(&path, text).step(|| format!("write {file}"))
-    };
-    match identity {
-        Identity::Root => {
-            for file in ["uid_map", "gid_map"] {
-                let own = Path::new("/proc/self").join(file);
-                let own = fs::read_to_string(own).step(|| format!("read {file}"))?;
-                write(file, &identity_map(&own))?;
-            }
-            Ok(())
-        }
-        Identity::Rootless => {
-            write("uid_map", &format!("0 {} 1\n", geteuid()))?;
-            // A process that could drop a group might gain by it, so the kernel wants this said first (CVE-2014-8989).
-            write("setgroups", "deny")?;
-            write("gid_map", &format!("0 {} 1\n", getegid()))
-        }
-    }
-}
-
-/// Every id that the map's owner has, mapped to itself.
-fn identity_map(own: &str) -> String {
-    own.lines()
-        .filter_map(extent)
-        .map(|(inside, _, count)| format!("{inside} {inside} {count}\n"))
-        .collect()
-}
-
 fn user_namespace_remedy(failure: Failure) -> Failure {
     match Errno::from_raw(failure.errno) {
         Errno::EPERM | Errno::EACCES => failure.remedy(
@@ -357,19 +325,5 @@ fn user_namespace_remedy(failure: Failure) -> Failure {
         }
         Errno::EINVAL => failure.remedy("the kernel needs CONFIG_USER_NS"),
         _ => failure,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn root_keeps_every_id_it_has() {
-        assert_eq!(identity_map("0 0 4294967295\n"), "0 0 4294967295\n");
-        assert_eq!(
-            identity_map("  0  100000  1000\n 2000 7 65536\n"),
-            "0 0 1000\n2000 2000 65536\n"
-        );
     }
 }

@@ -11,6 +11,7 @@ mod apply;
 pub mod enter;
 mod failure;
 mod identity;
+mod idmap;
 pub mod namespace;
 mod netlink;
 mod nft;

@@ -1,132 +1,28 @@
-//! Applies the steps of a plan and holds what they made.
+//! Turns a step into a netlink message, a file below `/proc/sys`, a new namespace, or a run of `nft`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
-use serde::Serialize;
 
-use super::failure::{Failure, Step};
-use super::namespace::{NetNamespace, run_on_own_thread};
-use super::netlink::{
+use super::describe::{command_of, hint, phase_of};
+use super::{BuildError, Network};
+use crate::kernel::failure::{Failure, Step};
+use crate::kernel::namespace::NetNamespace;
+use crate::kernel::netlink::{
     Netlink,
     messages::{self, End},
 };
-use super::nft;
-use crate::plan::{Op, Plan};
-
-/// What was built: every network namespace, held open. They end with the process that holds them.
-#[derive(Debug, Default)]
-pub struct Network {
-    namespaces: BTreeMap<String, NetNamespace>,
-    phases: Vec<Phase>,
-}
-
-/// How long one kind of step took, in sum.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Phase {
-    /// Which kind.
-    pub name: &'static str,
-    /// How many steps.
-    pub steps: usize,
-    /// How long.
-    pub duration: Duration,
-}
-
-/// The step that the kernel refused. Prints as the command that a person would have typed, the reason, and the remedy.
-#[derive(Clone, Debug)]
-pub struct BuildError {
-    /// The equivalent command.
-    pub command: String,
-    /// Why.
-    pub failure: Failure,
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}", self.command, self.failure)
-    }
-}
-
-impl std::error::Error for BuildError {}
-
-/// Builds the whole network of a plan. To be called in the lab's PID 1, with no other thread that starts processes meanwhile.
-///
-/// # Errors
-/// The first step that was refused. What had been made is freed with the returned error.
-pub fn build(plan: &Plan) -> Result<Network, BuildError> {
-    let mut network = Network::default();
-    network.apply(&plan.ops)?;
-    Ok(network)
-}
-
-impl Network {
-    /// The namespace of that name in the plan.
-    #[must_use]
-    pub fn namespace(&self, name: &str) -> Option<&NetNamespace> {
-        self.namespaces.get(name)
-    }
-
-    /// How long it took, by kind of step, in the order of their first use.
-    #[must_use]
-    pub fn phases(&self) -> &[Phase] {
-        &self.phases
-    }
-
-    /// How long all steps took.
-    #[must_use]
-    pub fn duration(&self) -> Duration {
-        self.phases.iter().map(|phase| phase.duration).sum()
-    }
-
-    /// Takes further steps.
-    ///
-    /// # Errors
-    /// The first step that was refused; those before it stay taken.
-    pub fn apply(&mut self, ops: &[Op]) -> Result<(), BuildError> {
-        // A thread of its own moves from namespace to namespace and ends: nothing has to find its way back.
-        run_on_own_thread(|| {
-            let mut worker = Worker {
-                network: self,
-                here: None,
-                sockets: BTreeMap::new(),
-                indices: BTreeMap::new(),
-            };
-            Ok(ops.iter().try_for_each(|op| worker.take(op)))
-        })
-        .unwrap_or_else(|error| {
-            Err(BuildError {
-                command: "start a thread".into(),
-                failure: Err::<(), _>(error)
-                    .step(|| "build the network".into())
-                    .expect_err("an error stays one"),
-            })
-        })
-    }
-
-    fn book(&mut self, name: &'static str, duration: Duration) {
-        if let Some(phase) = self.phases.iter_mut().find(|phase| phase.name == name) {
-            phase.steps += 1;
-            phase.duration += duration;
-            return;
-        }
-        self.phases.push(Phase {
-            name,
-            steps: 1,
-            duration,
-        });
-    }
-}
+use crate::kernel::nft;
+use crate::plan::Op;
 
 /// Takes steps, on a thread that moves between namespaces.
-struct Worker<'network> {
+pub(super) struct Worker<'network> {
     network: &'network mut Network,
     /// Where the thread is; none before the first move.
     here: Option<String>,
@@ -135,8 +31,19 @@ struct Worker<'network> {
     indices: BTreeMap<(String, String), u32>,
 }
 
-impl Worker<'_> {
-    fn take(&mut self, op: &Op) -> Result<(), BuildError> {
+impl<'network> Worker<'network> {
+    /// A worker that has not moved yet.
+    pub(super) fn new(network: &'network mut Network) -> Self {
+        Self {
+            network,
+            here: None,
+            sockets: BTreeMap::new(),
+            indices: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one step and books its time.
+    pub(super) fn take(&mut self, op: &Op) -> Result<(), BuildError> {
         let start = now();
         let outcome = self.dispatch(op);
         self.network
@@ -279,48 +186,6 @@ fn set(key: &str, value: &str) -> Result<(), Failure> {
 
 fn no_namespace(name: &str) -> io::Error {
     io::Error::other(format!("no namespace {name} has been made"))
-}
-
-fn phase_of(op: &Op) -> &'static str {
-    match op {
-        Op::AddNamespace { .. } => "namespaces",
-        Op::AddBridge { .. } | Op::AddVeth { .. } | Op::IsolatePort { .. } | Op::LinkUp { .. } => {
-            "links"
-        }
-        Op::AddAddress { .. } => "addresses",
-        Op::AddRoute { .. } => "routes",
-        Op::Sysctl { .. } => "sysctls",
-        Op::Ruleset { .. } => "rules",
-    }
-}
-
-/// The command for an error message: a ruleset is too long for one.
-fn command_of(op: &Op) -> String {
-    match op {
-        Op::Ruleset { namespace, .. } => format!("ip netns exec {namespace} nft -f -"),
-        _ => op.to_string(),
-    }
-}
-
-fn hint(op: &Op, failure: Failure) -> Failure {
-    if failure.remedy.is_some() {
-        return failure;
-    }
-    let remedy = match (op, Errno::from_raw(failure.errno)) {
-        (Op::AddBridge { .. }, Errno::EOPNOTSUPP) => {
-            "this kernel has no bridge: as root, modprobe bridge"
-        }
-        (Op::AddVeth { .. }, Errno::EOPNOTSUPP) => {
-            "this kernel has no veth: as root, modprobe veth"
-        }
-        (Op::AddNamespace { .. }, Errno::ENOSPC) => {
-            "as root, raise it: sysctl user.max_net_namespaces=15000"
-        }
-        (_, Errno::EMFILE) => "raise the limit of open files: ulimit -n 4096",
-        (Op::Sysctl { .. }, Errno::ENOENT) => "this kernel is too old, or lacks that feature",
-        _ => return failure,
-    };
-    failure.remedy(remedy)
 }
 
 #[expect(
