@@ -188,6 +188,12 @@ where
             return ExitCode::from(BAD_CONFIG);
         }
     }
+    if service.admin_port.is_none() && !base.admin.listen.is_empty() {
+        return bad_config(
+            service,
+            &ConfigError::new("admin.listen", "this service has no admin side"),
+        );
+    }
     if let Err(error) = telemetry::init_logs(&base) {
         return bad_config(service, &error);
     }

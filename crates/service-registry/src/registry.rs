@@ -88,27 +88,40 @@ impl Registry {
 
     /// Applies an event: decides, records, wakes those concerned, starts probes.
     pub fn apply(self: &Arc<Self>, event: Event) -> Result<Decision, Refusal> {
-        let mut decision = {
-            let mut inner = self.lock();
-            let decision = inner.table.decide(event, clock::now())?;
-            for change in &decision.changes {
-                inner.history.record(change);
-                let concerned = inner
-                    .watchers
-                    .values()
-                    .filter(|watcher| watcher.services.contains(&change.service));
-                concerned.for_each(|watcher| watcher.wake.notify_one());
-                let state = change.instance.as_ref().map(|status| status.state);
-                tracing::info!(service = %change.service, id = %change.id, ?state, revision = change.revision, "changed");
-            }
-            decision
-        };
+        let mut decision = self.decide(event)?;
+        // After the lock is released: writing a log may block.
+        for change in &decision.changes {
+            let state = change
+                .instance
+                .as_ref()
+                .map_or("gone", |status| status.state.as_str());
+            let (service, id, revision) = (&change.service, &change.id, change.revision);
+            tracing::info!(%service, %id, state, revision, "instance changed");
+        }
         metrics::counter!("registry_changes_total").increment(decision.changes.len() as u64);
         for probe in std::mem::take(&mut decision.probes) {
             tokio::spawn(run_probe(Arc::clone(self), probe));
         }
         if decision.created {
             self.rearm.notify_one();
+        }
+        Ok(decision)
+    }
+
+    fn decide(&self, event: Event) -> Result<Decision, Refusal> {
+        let mut inner = self.lock();
+        let decision = inner.table.decide(event, clock::now())?;
+        for change in &decision.changes {
+            inner.history.record(change);
+            let watchers = inner.watchers.values();
+            for watcher in watchers.filter(|watcher| watcher.services.contains(&change.service)) {
+                watcher.wake.notify_one();
+            }
+        }
+        if !decision.changes.is_empty() {
+            for (state, count) in inner.table.counts() {
+                metrics::gauge!("registry_instances", "state" => state.as_str()).set(count as f64);
+            }
         }
         Ok(decision)
     }

@@ -203,6 +203,21 @@ pub enum State {
     Draining,
 }
 
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Warming, Self::Passing, Self::Critical, Self::Draining];
+
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warming => "warming",
+            Self::Passing => "passing",
+            Self::Critical => "critical",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 /// An instance and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {

@@ -99,6 +99,19 @@ impl Table {
             .map(|(_, entry)| entry)
     }
 
+    /// How many instances are in each state.
+    pub fn counts(&self) -> [(State, usize); 4] {
+        State::ALL.map(|state| {
+            (
+                state,
+                self.entries
+                    .values()
+                    .filter(|entry| entry.state == state)
+                    .count(),
+            )
+        })
+    }
+
     /// When [`super::Event::Tick`] is next needed.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.entries.values().filter_map(Entry::deadline).min()

@@ -7,6 +7,7 @@
 
 mod classic;
 mod client;
+mod process;
 mod support;
 mod v1;
 mod watch;
