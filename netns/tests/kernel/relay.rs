@@ -16,6 +16,8 @@ use crate::network::{listen, shop};
 /// Stands in for the gateway; answers one connection in capitals, then refuses.
 pub(crate) fn serves(lab: &mut Lab) {
     let (_, plan) = shop(lab);
+    // This lab is killed in the end, so it keeps nothing that would have to be removed.
+    std::fs::remove_dir_all(lab.folder.path()).unwrap();
     let network = build(&plan).unwrap();
     let gateway = plan
         .instances
