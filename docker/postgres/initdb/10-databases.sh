@@ -6,6 +6,8 @@
 #   <db>         reads and writes rows, nothing else: serves
 #
 # Neither can connect to any other database. Passwords are read by psql itself, so that they are in no argument list.
+# In a subshell: whoever sources this keeps their own shell options.
+(
 set -eu
 
 for db in catalog orders; do
@@ -32,3 +34,4 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public GRANT SELECT, INSERT
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO :"db";
 SQL
 done
+)

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
+use std::time::Duration;
 
 use super::args::{Global, Json};
 use super::failure::{Code, Failure};
@@ -10,6 +12,9 @@ use super::terminal::{Paint, QUOTED, cut, duration, out, table};
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
+
+/// How long a lab may take to say how it stands.
+const ANSWER: Duration = Duration::from_secs(5);
 
 pub(super) fn run(global: &Global, form: &Json) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
@@ -24,7 +29,19 @@ pub(super) fn run(global: &Global, form: &Json) -> Result<u8, Failure> {
 
 /// Asks the lab how it stands, and adds what only the host can know.
 pub(super) fn status(state: &StateDir) -> Result<Status, Failure> {
-    match Client::ask(&state.control(), Request::Status, &[])?.reply()? {
+    let mut client = Client::ask(&state.control(), Request::Status, &[])?;
+    client.hurry(ANSWER)?;
+    let reply = client.reply().map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::new(
+            Code::Failed,
+            format!(
+                "error: the lab does not answer\n = help: end it with `kill -9 {}`; nothing of it stays but the volumes",
+                state.pid().unwrap_or_default()
+            ),
+        ),
+        _ => error.into(),
+    })?;
+    match reply {
         Some(Reply::Status(mut status)) => {
             let host_pids = host_pids(status.pid);
             for instance in &mut status.instances {

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, IoSlice, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
@@ -55,6 +56,14 @@ impl Client {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes [`Client::reply`] fail when no answer comes within `timeout`.
+    ///
+    /// # Errors
+    /// When `timeout` is zero.
+    pub fn hurry(&self, timeout: Duration) -> io::Result<()> {
+        self.stream().set_read_timeout(Some(timeout))
     }
 
     /// The connection itself.

@@ -59,6 +59,11 @@ pub struct Lab {
 /// Runs the lab to its end and returns its exit code. To be called in the lab's first process while it has one thread.
 #[must_use]
 pub fn main(lab: Lab, inside: &Inside) -> i32 {
+    // Standard error is the lab's own log.
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(io::stderr)
+        .init();
     let clock = Clock::start();
     let state = lab.state.clone();
     let link = launcher::Link::new(&lab.launcher);
