@@ -194,7 +194,7 @@ impl Reader<'_> {
         let mut services = BTreeMap::new();
         for (key, node) in entries {
             self.name(key.at, &key.name, "service");
-            if key.name == crate::plan::WORLD {
+            if key.name == WORLD {
                 self.error(
                     key.at,
                     "a service is called `world`, the name of the outside in x-flows",

@@ -61,6 +61,9 @@ pub struct Flow {
     pub at: Span,
 }
 
+/// What stands for the outside in a flow, and the name of the namespace that published ports are dialled from.
+pub const WORLD: &str = "world";
+
 /// One end of a flow, serialised as its name: no service may be called `world`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
@@ -73,7 +76,7 @@ pub enum Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::World => crate::plan::WORLD,
+            Self::World => WORLD,
             Self::Service(name) => name,
         })
     }

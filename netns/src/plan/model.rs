@@ -10,11 +10,11 @@ use serde::{Serialize, Serializer};
 use super::Op;
 use crate::compose::Span;
 
+pub use crate::compose::WORLD;
+
 /// Instances per service where they differ from the file: `--scale service=n`.
 pub type Scale = BTreeMap<String, u32>;
 
-/// Name of the namespace that stands for the outside: published ports are dialled from it.
-pub const WORLD: &str = "world";
 /// Name of the namespace that routes between the tiers and holds the policy.
 pub const ROUTER: &str = "router";
 /// The world's network, from TEST-NET-3 (RFC 5737): never routed, so it hides nothing real.
