@@ -1,7 +1,8 @@
 //! Processes of a lab, as the host sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
@@ -73,6 +74,32 @@ impl Lab<'_> {
 
 pub(crate) fn kill_process(pid: i32) -> Result<()> {
     Ok(kill(Pid::from_raw(pid), Signal::SIGKILL)?)
+}
+
+/// Sends a signal to the program that an instance runs.
+pub(crate) fn signal_process(instance: &Instance, signal: Signal) -> Result<()> {
+    let pid = instance
+        .pid
+        .with_context(|| format!("{} does not run", instance.name))?;
+    Ok(kill(Pid::from_raw(pid), signal)?)
+}
+
+/// The IPv6 link-local address of a namespace's interface, which the kernel gives every one, and that interface's index
+/// (`/proc/net/if_inet6`).
+pub(crate) fn link_local(first_process: i32, namespace: &Path) -> Result<Option<(Ipv6Addr, u32)>> {
+    let mut command = Command::new("cat");
+    command.arg("/proc/net/if_inet6");
+    let output = enter(first_process, namespace, &command)?;
+    let text = String::from_utf8(output.stdout)?;
+    let Some(line) = text.lines().find(|line| line.starts_with("fe80")) else {
+        return Ok(None);
+    };
+    let mut fields = line.split_whitespace();
+    let (address, index) = fields.next().zip(fields.next()).context("if_inet6")?;
+    Ok(Some((
+        u128::from_str_radix(address, 16)?.into(),
+        u32::from_str_radix(index, 16)?,
+    )))
 }
 
 /// Resident memory in bytes (`VmRSS`).
@@ -202,11 +229,7 @@ pub(crate) fn namespaces(first_process: i32) -> Result<Vec<PathBuf>> {
 }
 
 /// Runs `command` in a network namespace of the lab whose first process is given, as the owner of both.
-pub(crate) fn enter(
-    first_process: i32,
-    namespace: &std::path::Path,
-    command: &Command,
-) -> Result<Output> {
+pub(crate) fn enter(first_process: i32, namespace: &Path, command: &Command) -> Result<Output> {
     let mut entered = Command::new("nsenter");
     entered
         .arg(format!("--user=/proc/{first_process}/ns/user"))

@@ -1,14 +1,14 @@
 //! Who can reach whom: every pair, every port, tried by real connections.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::dial::{Dialled, dial};
-use crate::instance::{enter, namespaces};
+use crate::instance::{enter, link_local, namespaces};
 use crate::setting::{Lab, said};
 
 /// What the Compose file declares, written out: the test does not ask the program under test what is right.
@@ -50,6 +50,12 @@ pub(crate) async fn every_pair(lab: &Lab<'_>) -> Result<String> {
             format!("/proc/{pid}/ns/net").into(),
         ));
     }
+    let mut link_locals = BTreeMap::new();
+    for (name, _, namespace) in &sources {
+        if let Some(address) = link_local(first, namespace)? {
+            link_locals.insert(name.as_str(), address);
+        }
+    }
     let (mut open, mut closed, mut wrong) = (0, 0, Vec::new());
     for (name, service, namespace) in &sources {
         let mut targets: BTreeMap<SocketAddr, bool> = BTreeMap::new();
@@ -59,6 +65,15 @@ pub(crate) async fn every_pair(lab: &Lab<'_>) -> Result<String> {
                 let address: SocketAddr = format!("{}:{port}", to.address).parse()?;
                 targets.insert(address, is_declared(service, &to.service, port));
                 names.insert(address, to.name.as_str());
+                // On the same wire there is IPv6 too, which no flow ever opens.
+                let ends = link_locals
+                    .get(name.as_str())
+                    .zip(link_locals.get(to.name.as_str()));
+                if let Some(((_, interface), (address, _))) = ends {
+                    let address = SocketAddrV6::new(*address, port, 0, *interface).into();
+                    targets.insert(address, false);
+                    names.insert(address, to.name.as_str());
+                }
             }
         }
         let dialled = dial(first, namespace, &targets)?;
@@ -82,9 +97,8 @@ pub(crate) async fn every_pair(lab: &Lab<'_>) -> Result<String> {
                 }) += 1;
             } else {
                 wrong.push(format!(
-                    "{name} -> {}:{}: expected {expected:?}, found {dialled:?}",
+                    "{name} -> {} ({address}): expected {expected:?}, found {dialled:?}",
                     names[&address],
-                    address.port()
                 ));
             }
         }

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context, Result, ensure};
 use conformance::Shop;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use test_support::eventually;
 
-use crate::instance::{Process, descendants, kill_process, resident};
+use crate::instance::{Process, descendants, kill_process, resident, signal_process};
 use crate::residue::Snapshot;
 use crate::setting::{Lab, Setting, UP};
 use crate::steps::Steps;
@@ -83,13 +84,13 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step(
-            "Redis is killed: slower, never an error",
+            "Redis is killed, then frozen: slower, never an error",
             redis_killed(&lab),
         )
         .await;
     steps
         .step(
-            "the registry is killed: the shop goes on from what it knew",
+            "the registry is killed, then frozen: the shop goes on from what it knew",
             registry_killed(&lab),
         )
         .await;
@@ -237,45 +238,47 @@ async fn get(lab: &Lab<'_>, path: &str) -> Result<reqwest::Response> {
     Ok(reqwest::get(format!("{}{path}", lab.url())).await?)
 }
 
-/// Kills an instance; until it is healthy again, each of `paths` has to be answered 200, again and again.
-async fn killed_unnoticed(lab: &Lab<'_>, name: &str, paths: &[&str]) -> Result<()> {
-    let before = lab.instance(name).await?;
-    kill_process(before.pid.with_context(|| format!("{name} runs"))?)?;
-    let mut answered = 0;
-    let mut wrong = Vec::new();
-    let deadline = crate::steps::now() + std::time::Duration::from_secs(60);
-    loop {
-        for _ in 0..10 {
-            for path in paths {
-                let answer = get(lab, path).await?;
-                if answer.status() == 200 {
-                    answered += 1;
-                } else {
-                    wrong.push(format!("{path}: {}", answer.status()));
-                }
-            }
+/// Asks for each of `paths` ten times; every answer has to be 200.
+async fn all_answered(lab: &Lab<'_>, paths: &[&str]) -> Result<()> {
+    for _ in 0..10 {
+        for path in paths {
+            let answer = get(lab, path).await?;
+            ensure!(answer.status() == 200, "{path}: {}", answer.status());
         }
-        let now = lab.instance(name).await?;
-        if now.restarts > before.restarts && now.state == "healthy" {
-            break;
-        }
-        ensure!(
-            crate::steps::now() < deadline,
-            "{name} does not come back: {now:?}"
-        );
     }
-    ensure!(
-        wrong.is_empty(),
-        "{} of {} answers were wrong: {:?}",
-        wrong.len(),
-        wrong.len() + answered,
-        &wrong[..wrong.len().min(5)]
-    );
     Ok(())
 }
 
+/// Kills an instance, and when it is back freezes it, which is the harder case: nothing refuses, everything waits. All the time
+/// each of `paths` has to be answered 200.
+async fn out_unnoticed(lab: &Lab<'_>, name: &str, paths: &[&str]) -> Result<()> {
+    let before = lab.instance(name).await?;
+    signal_process(&before, Signal::SIGKILL)?;
+    all_answered(lab, paths).await.context("killed")?;
+    let again = eventually("it is started again and healthy", || async {
+        all_answered(lab, paths).await.context("being started")?;
+        let now = lab.instance(name).await?;
+        ensure!(
+            now.restarts > before.restarts && now.state == "healthy",
+            "{now:?}"
+        );
+        Ok(now)
+    })
+    .await?;
+    signal_process(&again, Signal::SIGSTOP)?;
+    let answered = all_answered(lab, paths).await;
+    signal_process(&again, Signal::SIGCONT)?;
+    answered.context("frozen")?;
+    eventually("it is healthy after that", || async {
+        let now = lab.instance(name).await?;
+        ensure!(now.state == "healthy", "{now:?}");
+        Ok(())
+    })
+    .await
+}
+
 async fn redis_killed(lab: &Lab<'_>) -> Result<()> {
-    killed_unnoticed(
+    out_unnoticed(
         lab,
         "redis-1",
         &["/api/products", "/api/products/1", "/api/products?q=mouse"],
@@ -288,7 +291,7 @@ async fn redis_killed(lab: &Lab<'_>) -> Result<()> {
 }
 
 async fn registry_killed(lab: &Lab<'_>) -> Result<()> {
-    killed_unnoticed(
+    out_unnoticed(
         lab,
         "service-registry-1",
         &["/api/products", "/api/products/2", "/health"],

@@ -23,6 +23,7 @@ pub(super) fn area() -> Area {
         "a client's price is refused" => client_price,
         "an unknown order is 404" => unknown_order,
         "another customer's orders need the admin token" => others_orders,
+        "what is refused is not stored" admin => nothing_stored,
         "the admin token lists any customer's orders, newest first" admin => admin_lists,
     )
 }
@@ -282,6 +283,36 @@ async fn others_orders(shop: &Shop) -> Result<()> {
             "{answer}: needs WWW-Authenticate"
         );
     }
+    Ok(())
+}
+
+async fn nothing_stored(shop: &Shop) -> Result<()> {
+    let (customer, key) = (fresh_customer(), fresh_key());
+    for body in [
+        json!({"customer_id": customer, "items": [{"product_id": "1", "quantity": -1}]}),
+        json!({"customer_id": customer, "items": [{"product_id": "1", "quantity": 1, "price": 1}]}),
+        json!({"customer_id": customer, "items": [{"product_id": "x".repeat(300), "quantity": 1}]}),
+        json!({"customer_id": customer, "items": []}),
+    ] {
+        shop.post("/api/orders", &[("idempotency-key", &key)], &body)
+            .await?
+            .problem(&[422])?;
+    }
+    let path = format!("/api/orders?customer_id={customer}");
+    let stored = shop
+        .get_with(&path, &[("authorization", &shop.bearer())])
+        .await?
+        .is(200)?
+        .json()?;
+    ensure!(list(&stored, "items")?.is_empty(), "{stored}");
+    // The key is not used up by what was refused.
+    let body = json!({"customer_id": customer, "items": [{"product_id": "2", "quantity": 1}]});
+    let order = shop
+        .post("/api/orders", &[("idempotency-key", &key)], &body)
+        .await?
+        .is(201)?
+        .json()?;
+    shop.cancel(text(&order, "id")?).await?;
     Ok(())
 }
 
