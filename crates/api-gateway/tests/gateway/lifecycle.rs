@@ -87,12 +87,11 @@ fn view(addresses: &[SocketAddr]) -> Arc<Endpoints> {
         generation: 1,
         metadata: Default::default(),
     };
-    let endpoints = addresses.iter().zip('a'..).map(endpoint).collect();
-    Arc::new(
-        [(PRODUCTS.parse().unwrap(), endpoints)]
-            .into_iter()
-            .collect(),
-    )
+    let endpoints: Vec<_> = addresses.iter().zip('a'..).map(endpoint).collect();
+    let orders = endpoints[..1].to_vec();
+    let services = [(PRODUCTS, endpoints), ("order-service", orders)];
+    let services = services.map(|(name, endpoints)| (name.parse().unwrap(), endpoints));
+    Arc::new(services.into_iter().collect())
 }
 
 #[tokio::test]
