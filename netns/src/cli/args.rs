@@ -7,25 +7,27 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
 Examples:
-  netns-setup                                bring everything up, show the logs, Ctrl-C takes it down
-  netns-setup up -d                          bring it up in the background, return when all is healthy
+  netns-setup                       bring it up, show the logs; Ctrl-C: down
+  netns-setup up -d                 in the background; returns when all is healthy
   netns-setup up -d --scale product-service=3
-  netns-setup ps                             what runs, where, since when
-  netns-setup logs -f order-service          follow one service's log
-  netns-setup exec postgres psql -U postgres a shell into the database
-  netns-setup down                           stop everything; volumes stay
-  netns-setup down --volumes                 ... and forget the data
+  netns-setup ps                    what runs, where, since when
+  netns-setup logs -f order-service follow one service's log
+  netns-setup exec postgres psql -U postgres
+  netns-setup secret admin-token    the token for changes to the catalogue
+  netns-setup down                  stop everything; volumes stay
+  netns-setup down --volumes        ... and forget the data
 
 Exit codes:
   0 done   1 failed   2 wrong usage   64 the Compose file is wrong
-  69 the machine lacks something, or a port is taken (see `doctor`)   130 interrupted
+  69 the machine lacks something, or a port is taken (see `doctor`)
+  130 interrupted
   exec: the exit code of the program";
 
 /// Runs a Compose file on Linux kernel primitives, without Docker and without root.
 ///
 /// Without a command: `up`.
 #[derive(Debug, Parser)]
-#[command(name = "netns-setup", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "netns-setup", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 80)]
 pub(super) struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -86,7 +88,8 @@ pub(super) enum Command {
 Examples:
   netns-setup up -d --wait-timeout 60
   netns-setup up --scale product-service=3 --scale order-service=2
-  HTTP_PORT=18080 netns-setup -p second up -d      a second lab beside the first (give it other ports)")]
+  HTTP_PORT=8081 GATEWAY_PORT=3002 ADMIN_PORT=3003 netns-setup -p second up -d
+                                    a second lab beside the first")]
 pub(super) struct Up {
     /// Return when everything is healthy, leaving it running
     #[arg(short, long)]

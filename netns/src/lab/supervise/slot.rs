@@ -25,7 +25,7 @@ pub struct Slot {
     pub restarts: u32,
     /// How it ended last.
     pub last_exit: Option<Exit>,
-    /// How often it ended in a row without having been well for [`STREAK_RESET`].
+    /// How often it ended in a row without having been well for [`STREAK_RESET`](super::STREAK_RESET).
     pub streak: u32,
     /// Whether its present process has run for [`SETTLED`].
     pub(super) settled: bool,
