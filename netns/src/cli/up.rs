@@ -33,6 +33,7 @@ struct Told {
 }
 
 pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
+    let inherited = launch::inherited_descriptors();
     let Loaded { project, state } = project::load(global)?;
     let scale: BTreeMap<String, u32> = up.scale.iter().cloned().collect();
     let plan = plan::plan(&project, &scale)
@@ -69,6 +70,7 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         binaries,
         reserved,
         wait_timeout: up.wait_timeout,
+        inherited,
     };
     let launched = launch::launch(launch).map_err(|error| match error {
         LaunchError::AlreadyUp | LaunchError::Remains | LaunchError::Io(_) => {

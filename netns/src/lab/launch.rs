@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::fcntl::Flock;
@@ -43,6 +44,8 @@ pub struct Launch {
     pub reserved: Vec<Reserved>,
     /// How long everything may take to become healthy.
     pub wait_timeout: Duration,
+    /// What the launcher was started with beside its standard streams: see [`inherited_descriptors`].
+    pub inherited: Vec<RawFd>,
 }
 
 /// Why a lab was not launched. Nothing is left of it.
@@ -97,6 +100,29 @@ pub fn packages(project: &Project) -> BTreeSet<String> {
         .collect()
 }
 
+/// Descriptors that this process was started with, beside its standard streams. To be asked before it opens any of its own.
+///
+/// A lab must not keep them: whoever started `up -d` with a pipe (a shell, make, a test) would wait for its end for ever.
+#[must_use]
+pub fn inherited_descriptors() -> Vec<RawFd> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return Vec::new();
+    };
+    let open: Vec<RawFd> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    // The listing's own descriptor is among them and closed by now.
+    open.into_iter()
+        .filter(|fd| {
+            Path::new("/proc/self/fd")
+                .join(fd.to_string())
+                .symlink_metadata()
+                .is_ok()
+        })
+        .collect()
+}
+
 /// Enters the lab. Returns in the launcher only; the lab's first process runs to its end in here. To be called while the process
 /// has one thread.
 ///
@@ -127,6 +153,9 @@ pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
         }
         Ok(Entered::Lab(inside)) => {
             drop(mine);
+            for fd in launch.inherited {
+                let _ = close(fd); // one that is closed already is as well
+            }
             let lab = Lab {
                 project: launch.project,
                 plan: launch.plan,

@@ -64,6 +64,8 @@ pub fn main(lab: Lab, inside: &Inside) -> i32 {
         .with_ansi(false)
         .with_writer(io::stderr)
         .init();
+    // Every path is absolute by now; the folder the launcher was started in must not stay busy.
+    let _ = std::env::set_current_dir("/");
     let clock = Clock::start();
     let state = lab.state.clone();
     let link = launcher::Link::new(&lab.launcher);
