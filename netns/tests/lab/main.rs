@@ -10,6 +10,7 @@
 mod dial;
 mod faults;
 mod instance;
+mod outages;
 mod policy;
 mod refusals;
 mod residue;

@@ -5,15 +5,14 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context, Result, ensure};
 use conformance::Shop;
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use test_support::eventually;
 
-use crate::instance::{Process, descendants, kill_process, resident, signal_process};
+use crate::instance::{Process, descendants, kill_process, resident};
 use crate::residue::Snapshot;
 use crate::setting::{Lab, Setting, UP};
 use crate::steps::Steps;
-use crate::{policy, sandbox};
+use crate::{outages, policy, sandbox};
 
 const SERVICES: [&str; 4] = [
     "api-gateway-1",
@@ -85,13 +84,13 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
     steps
         .step(
             "Redis is killed, then frozen: slower, never an error",
-            redis_killed(&lab),
+            outages::redis(&lab),
         )
         .await;
     steps
         .step(
             "the registry is killed, then frozen: the shop goes on from what it knew",
-            registry_killed(&lab),
+            outages::registry(&lab),
         )
         .await;
 
@@ -234,74 +233,11 @@ async fn closed(lab: &Lab<'_>) -> Result<String> {
     ))
 }
 
-async fn get(lab: &Lab<'_>, path: &str) -> Result<reqwest::Response> {
+pub(crate) async fn get(lab: &Lab<'_>, path: &str) -> Result<reqwest::Response> {
     Ok(reqwest::get(format!("{}{path}", lab.url())).await?)
 }
 
-/// Asks for each of `paths` ten times; every answer has to be 200.
-async fn all_answered(lab: &Lab<'_>, paths: &[&str]) -> Result<()> {
-    for _ in 0..10 {
-        for path in paths {
-            let answer = get(lab, path).await?;
-            ensure!(answer.status() == 200, "{path}: {}", answer.status());
-        }
-    }
-    Ok(())
-}
-
-/// Kills an instance, and when it is back freezes it, which is the harder case: nothing refuses, everything waits. All the time
-/// each of `paths` has to be answered 200.
-async fn out_unnoticed(lab: &Lab<'_>, name: &str, paths: &[&str]) -> Result<()> {
-    let before = lab.instance(name).await?;
-    signal_process(&before, Signal::SIGKILL)?;
-    all_answered(lab, paths).await.context("killed")?;
-    let again = eventually("it is started again and healthy", || async {
-        all_answered(lab, paths).await.context("being started")?;
-        let now = lab.instance(name).await?;
-        ensure!(
-            now.restarts > before.restarts && now.state == "healthy",
-            "{now:?}"
-        );
-        Ok(now)
-    })
-    .await?;
-    signal_process(&again, Signal::SIGSTOP)?;
-    let answered = all_answered(lab, paths).await;
-    signal_process(&again, Signal::SIGCONT)?;
-    answered.context("frozen")?;
-    eventually("it is healthy after that", || async {
-        let now = lab.instance(name).await?;
-        ensure!(now.state == "healthy", "{now:?}");
-        Ok(())
-    })
-    .await
-}
-
-async fn redis_killed(lab: &Lab<'_>) -> Result<()> {
-    out_unnoticed(
-        lab,
-        "redis-1",
-        &["/api/products", "/api/products/1", "/api/products?q=mouse"],
-    )
-    .await?;
-    eventually("carts work again", || async {
-        Ok(get(lab, "/api/cart").await?.error_for_status().map(drop)?)
-    })
-    .await
-}
-
-async fn registry_killed(lab: &Lab<'_>) -> Result<()> {
-    out_unnoticed(
-        lab,
-        "service-registry-1",
-        &["/api/products", "/api/products/2", "/health"],
-    )
-    .await?;
-    // And orders, which cross two services: product-service is found by what order-service knew.
-    order(lab).await.map(drop)
-}
-
-async fn order(lab: &Lab<'_>) -> Result<Value> {
+pub(crate) async fn order(lab: &Lab<'_>) -> Result<Value> {
     let body =
         json!({"customer_id": "the-lab-test", "items": [{"product_id": "1", "quantity": 1}]});
     let key = format!(

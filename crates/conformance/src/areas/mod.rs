@@ -9,6 +9,7 @@ mod idempotency;
 mod orders;
 mod paging;
 mod products;
+mod refusals;
 
 use crate::Area;
 
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Area> {
         products::area(),
         paging::area(),
         orders::area(),
+        refusals::area(),
         idempotency::area(),
         carts::area(),
         edges::area(),
