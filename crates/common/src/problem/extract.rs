@@ -11,9 +11,10 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
+use super::object::Object;
 use super::{Problem, Slug};
 
-/// A JSON body. 415 for another content type, 413 when too large, 400 when it is not JSON, 422 naming the field when it
+/// A JSON body, an object. 415 for another content type, 413 when too large, 400 when it is not JSON, 422 naming the field when it
 /// is JSON of another shape.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonBody<T>(pub T);
@@ -58,7 +59,7 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem>
     let text = std::str::from_utf8(body)
         .map_err(|error| malformed(format!("the body is not UTF-8: {error}")))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = pointer(error.path().iter());
         let inner = error.into_inner();
         // A body of another shape may be broken further on: what is no JSON at all is that first.

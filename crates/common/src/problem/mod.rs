@@ -2,6 +2,7 @@
 //! cause) are different things: the cause is logged once, by the HTTP layer, and never sent.
 
 mod extract;
+mod object;
 mod slug;
 
 use std::error::Error;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use self::extract::{JsonBody, PathParam, QueryParams};
+pub use self::object::objects;
 pub use self::slug::Slug;
 
 /// One wrong place in a request.

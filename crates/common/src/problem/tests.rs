@@ -15,6 +15,7 @@ use super::*;
 #[expect(dead_code, reason = "only its shape matters")]
 struct Order {
     customer_id: String,
+    #[serde(deserialize_with = "objects")]
     items: Vec<Item>,
 }
 
@@ -95,6 +96,8 @@ async fn a_body_of_another_shape_is_422_and_names_the_field() {
             "/customer_id",
         ),
         ("[]", ""),
+        (r#"["c",[]]"#, ""),
+        (r#"{"customer_id":"c","items":[[1]]}"#, "/items/0"),
     ] {
         let (status, problem) = post_order("application/json", body).await;
         assert_eq!(

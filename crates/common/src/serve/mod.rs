@@ -81,18 +81,7 @@ pub async fn serve_listener<S, B>(
     B::Error: Into<BoxError>,
 {
     accept_loop(listener, limits, closing, move |stream, peer, stop| {
-        let connection = serve_connection(
-            stream,
-            peer,
-            service.clone(),
-            limits,
-            stop.closing,
-            stop.abort,
-        );
-        tokio::spawn(async move {
-            connection.await;
-            drop(stop.permit);
-        });
+        tokio::spawn(serve_permitted(stream, peer, service.clone(), limits, stop));
     })
     .await;
 }
@@ -110,18 +99,7 @@ pub async fn serve_listener_local<S, B>(
     B::Error: Into<BoxError>,
 {
     accept_loop(listener, limits, closing, move |stream, peer, stop| {
-        let connection = serve_connection(
-            stream,
-            peer,
-            service.clone(),
-            limits,
-            stop.closing,
-            stop.abort,
-        );
-        tokio::task::spawn_local(async move {
-            connection.await;
-            drop(stop.permit);
-        });
+        tokio::task::spawn_local(serve_permitted(stream, peer, service.clone(), limits, stop));
     })
     .await;
 }
@@ -156,6 +134,27 @@ where
         ended?;
     }
     Ok(())
+}
+
+/// One connection, which gives its permit back at its end.
+async fn serve_permitted<S, B>(
+    stream: TcpStream,
+    peer: Peer,
+    service: S,
+    limits: Limits,
+    stop: Stop,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    let Stop {
+        closing,
+        abort,
+        permit,
+    } = stop;
+    serve_connection(stream, peer, service, limits, closing, abort).await;
+    drop(permit);
 }
 
 struct Stop {

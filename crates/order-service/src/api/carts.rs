@@ -61,10 +61,11 @@ pub(super) async fn put(
         .ok_or_else(|| {
             Problem::invalid("/quantity", format!("must be 1 to {MAX_CART_QUANTITY}"))
         })?;
-    let (sid, _) = session(&state, &headers).await?;
+    // Before the session, so that no refusal begins one that its client never hears of.
     if state.products.product(&product_id).await?.is_none() {
         return Err(Problem::new(Slug::NotFound).field("/product_id", "there is no such product"));
     }
+    let (sid, _) = session(&state, &headers).await?;
     match state.carts.put(&sid, &product_id, quantity).await? {
         Seen::Cart(cart) => answer(&state, &headers, &sid, cart).await,
         Seen::Full => Err(Problem::invalid(

@@ -18,9 +18,10 @@ use sha2::{Digest, Sha256};
 use super::{AppState, carts, reply};
 use crate::{
     answer::Answer,
+    carts::SessionId,
     domain::{Item, Placement, check_customer_id},
     saga::Outcome,
-    store::NewOrder,
+    store::{NewOrder, StoreError},
 };
 
 #[derive(Deserialize)]
@@ -29,7 +30,7 @@ pub(super) struct CheckoutBody {
     customer_id: String,
 }
 
-/// Places the order, then empties the cart unless it was changed meanwhile.
+/// Checks the session's cart out.
 pub(super) async fn checkout(
     State(state): State<AppState>,
     headers: HeaderMap,
@@ -63,24 +64,12 @@ pub(super) async fn checkout(
             session: Some(sid.hash()),
             fingerprint,
         };
-        let outcome = state
+        // To its end, also when the client hangs up: an order placed from a cart that still looks full invites a second one.
+        let (placing, sid) = (state.clone(), sid.clone());
+        let placed = state
             .saga
-            .place(&scope, &cart.version.to_string(), new)
-            .await?;
-        let accepted = match &outcome {
-            Outcome::Decided { answer, .. } => Some(matches!(answer, Answer::Placed { .. })),
-            Outcome::Undecided { .. } => Some(true),
-            Outcome::KeyReused => None,
-        };
-        if let Some(accepted) = accepted
-            && let Err(error) = state.carts.checked_out(&sid, cart.version, accepted).await
-        {
-            // The order stands. The cart keeps its version, so checking it out again finds this order.
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a cart was checked out and could not be emptied"
-            );
-        }
+            .spawn(async move { place(&placing, &sid, cart.version, &scope, new).await });
+        let outcome = placed.await.map_err(Problem::internal)??;
         Some(outcome)
     };
 
@@ -93,6 +82,30 @@ pub(super) async fn checkout(
     let (name, value) = carts::cookie(&headers, &sid);
     response.headers_mut().insert(name, value);
     Ok(response)
+}
+
+/// Places the order, then empties the cart unless it was changed meanwhile.
+async fn place(
+    state: &AppState,
+    sid: &SessionId,
+    version: u64,
+    scope: &str,
+    new: NewOrder,
+) -> Result<Outcome, StoreError> {
+    let outcome = state.saga.place(scope, &version.to_string(), new).await?;
+    let accepted = match &outcome {
+        Outcome::Decided { answer, .. } => matches!(answer, Answer::Placed { .. }),
+        Outcome::Undecided { .. } => true,
+        Outcome::KeyReused => return Ok(outcome),
+    };
+    if let Err(error) = state.carts.checked_out(sid, version, accepted).await {
+        // The order stands. The cart keeps its version, so checking it out again finds this order.
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a cart was checked out and could not be emptied"
+        );
+    }
+    Ok(outcome)
 }
 
 /// The items are fixed by the cart's version, which is the key.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use common::problem::FieldError;
+use common::problem::{FieldError, objects};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -35,6 +35,7 @@ pub struct OrderBody {
     /// Who orders.
     pub customer_id: String,
     /// What.
+    #[serde(deserialize_with = "objects")]
     pub items: Vec<ItemBody>,
 }
 

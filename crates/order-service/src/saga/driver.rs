@@ -152,7 +152,7 @@ impl Saga {
 
     /// Runs a step as a task of its own, which a client that hangs up does not end; what it logs and calls still belongs to
     /// the request.
-    pub(super) fn spawn<T: Send + 'static>(
+    pub(crate) fn spawn<T: Send + 'static>(
         &self,
         step: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {

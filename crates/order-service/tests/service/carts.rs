@@ -1,9 +1,9 @@
 //! Carts and their checkout.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::json;
-use test_support::Mode;
+use test_support::{Mode, eventually};
 
 use crate::{
     answer::{Answer, is_unavailable},
@@ -259,5 +259,37 @@ async fn without_product_service_a_cart_has_no_prices_and_is_away() -> Result<()
     world.to_products.set(Mode::Refuse).await?;
     let request = world.request(Method::GET, "/cart").header("cookie", cookie);
     is_unavailable(&world.send(request).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_browser_that_leaves_mid_checkout_finds_an_empty_cart_and_its_order() -> Result<()> {
+    let mut world = World::new().await?;
+    let product = world.product(5).await?;
+    let mut browser = Browser::open(&world).await?;
+    browser.put(&product, 2).await?.is(200);
+    let cookie = browser.cookie.clone();
+    world.to_products.set(Mode::Refuse).await?;
+    let request = world
+        .request(Method::POST, "/cart/checkout")
+        .header("cookie", &cookie)
+        .json(&json!({"customer_id": "ada"}));
+    let leaving = tokio::spawn(Answer::of(request));
+    let order = world.stored_as("pending").await?;
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled());
+    world.to_products.set(Mode::Forward).await?;
+
+    world.order_becomes(&order, "confirmed").await?;
+    eventually("the cart is empty", || async {
+        let cart = world
+            .request(Method::GET, "/cart")
+            .header("cookie", &cookie);
+        let cart = world.send(cart).await?.is(200);
+        ensure!(cart.body["items"] == json!([]), "{cart:?}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(world.stock(&product).await?, 3);
     Ok(())
 }

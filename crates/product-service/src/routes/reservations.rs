@@ -7,7 +7,7 @@ use crate::failure;
 use crate::store::reservations::{self, Held, Lines, Reserved};
 use axum::Json;
 use axum::extract::State;
-use common::problem::{JsonBody, PathParam, Problem, Slug};
+use common::problem::{JsonBody, PathParam, Problem, Slug, objects};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,6 +18,7 @@ const MAX_LINES: usize = 100;
 /// What an order wants. Unknown fields are ignored between services: their releases mix during an update.
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
+    #[serde(deserialize_with = "objects")]
     items: Vec<Line>,
 }
 

@@ -125,22 +125,8 @@ pub async fn reserve(
     )
     .execute(&mut *db)
     .await?;
-    let touched = sqlx::query!(
-        "UPDATE products p SET stock = p.stock - line.quantity, revision = p.revision + 1
-         FROM unnest($1::text[], $2::bigint[]) AS line (id, quantity)
-         WHERE p.id = line.id RETURNING p.id, p.revision",
-        &ids,
-        &quantities
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(Reserved::Done(
-        held,
-        touched
-            .into_iter()
-            .map(|row| (row.id, row.revision))
-            .collect(),
-    ))
+    let taken: Vec<i64> = quantities.iter().map(|quantity| -quantity).collect();
+    Ok(Reserved::Done(held, move_stock(db, &ids, &taken).await?))
 }
 
 /// Answers a request for an order that is known already.
@@ -215,12 +201,21 @@ pub async fn release(
     )
     .fetch_all(&mut *db)
     .await?;
+    move_stock(db, &ids, &quantities).await
+}
+
+/// Changes the stock of rows that the transaction holds; their new revisions.
+async fn move_stock(
+    db: &mut PgConnection,
+    ids: &[String],
+    quantities: &[i64],
+) -> Result<Vec<(String, i64)>, sqlx::Error> {
     let touched = sqlx::query!(
         "UPDATE products p SET stock = p.stock + line.quantity, revision = p.revision + 1
          FROM unnest($1::text[], $2::bigint[]) AS line (id, quantity)
          WHERE p.id = line.id RETURNING p.id, p.revision",
-        &ids,
-        &quantities
+        ids,
+        quantities
     )
     .fetch_all(db)
     .await?;
