@@ -21,7 +21,8 @@ Exit codes:
   0 done   1 failed   2 wrong usage   64 the Compose file is wrong
   69 the machine lacks something, or a port is taken (see `doctor`)
   130 interrupted
-  exec: the exit code of the program";
+  exec: the exit code of the program; 126: it cannot be executed,
+  127: there is no such program";
 
 /// Runs a Compose file on Linux kernel primitives, without Docker and without root.
 ///

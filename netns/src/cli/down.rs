@@ -12,7 +12,7 @@ use super::ps;
 use super::terminal::say;
 use crate::kernel::wait_for_end;
 use crate::lab::client::Client;
-use crate::lab::clock::{Clock, millis};
+use crate::lab::clock::Clock;
 use crate::lab::protocol::{Reply, Request};
 use crate::lab::state::StateDir;
 
@@ -35,16 +35,29 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
             clock.now().as_secs_f64()
         ));
     } else {
-        state.remove_runtime_files();
         say(&format!("{name} is not up"));
     }
+    if !state.path().exists() {
+        return Ok(0);
+    }
+    // Nobody may bring it up while what it would use is removed.
+    let Some(_lock) = state.try_lock()? else {
+        return Err(Failure::new(
+            Code::Failed,
+            format!("error: {name} is just being brought up from elsewhere"),
+        ));
+    };
+    if !state.wait_for_remains(END)? {
+        return Err(does_not_end());
+    }
+    state.remove_runtime_files();
     if down.volumes {
         let existed = state.volumes().exists();
         state.remove_volumes()?;
         if existed {
             say("its volumes are removed");
         }
-    } else if state.volumes().exists() && millis(clock.now()) > 0 {
+    } else if state.volumes().exists() {
         say(&format!(
             "its volumes stay in {} (down --volumes removes them)",
             state.volumes().display()
@@ -76,10 +89,14 @@ fn stop(state: &StateDir) -> Result<(), Failure> {
         .map(|pid| wait_for_end(Pid::from_raw(pid), END))
         .transpose()?
     {
-        Some(false) => Err(Failure::new(
-            Code::Failed,
-            "error: the lab has stopped its instances and does not end; kill -9 its first process",
-        )),
+        Some(false) => Err(does_not_end()),
         _ => Ok(()),
     }
+}
+
+fn does_not_end() -> Failure {
+    Failure::new(
+        Code::Failed,
+        "error: the lab has stopped its instances and does not end; kill -9 its first process",
+    )
 }

@@ -45,9 +45,10 @@ pub(super) fn run(global: &Global, exec: &Exec) -> Result<u8, Failure> {
     drop(pty);
     match reply {
         Some(Reply::Exited { code }) => Ok(u8::try_from(code).unwrap_or(Code::Failed as u8)),
-        Some(Reply::Error { message }) => {
-            Err(Failure::new(Code::Failed, format!("error: {message}")))
-        }
+        Some(Reply::Error { message, code }) => Err(Failure {
+            code: code.unwrap_or(Code::Failed as u8),
+            message: format!("error: {message}"),
+        }),
         _ => Err(Failure::new(Code::Failed, "error: the lab ended")),
     }
 }

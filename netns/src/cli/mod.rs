@@ -12,6 +12,7 @@ mod project;
 mod ps;
 mod pty;
 mod secret;
+mod summary;
 mod terminal;
 mod up;
 

@@ -51,7 +51,7 @@ pub(super) fn status(state: &StateDir) -> Result<Status, Failure> {
             }
             Ok(status)
         }
-        Some(Reply::Error { message }) => {
+        Some(Reply::Error { message, .. }) => {
             Err(Failure::new(Code::Failed, format!("error: {message}")))
         }
         _ => Err(project::not_up(state)),

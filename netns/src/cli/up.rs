@@ -2,35 +2,39 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 
 use super::args::{Global, Up};
 use super::failure::{Code, Failure};
 use super::logs::Streams;
 use super::progress::Printer;
 use super::project::{self, Loaded};
-use super::terminal::{Paint, counted, megabytes, out, say};
+use super::summary::{Told, ready, summary};
+use super::terminal::{out, say};
 use super::{doctor, ps};
-use crate::compose::Policy;
+use crate::kernel::wait_for_end;
 use crate::lab::build::{self, Binaries};
 use crate::lab::clock::{Clock, millis};
 use crate::lab::launch::{self, Heard, Launch, LaunchError, Launched};
 use crate::lab::listen;
-use crate::lab::protocol::{Progress, Reply};
-use crate::plan::{self, Plan};
+use crate::lab::protocol::{Progress, Reply, Status};
+use crate::lab::state::StateDir;
+use crate::plan;
 
 /// How often logs are looked at in the foreground, in milliseconds.
 const FOLLOW_MS: u16 = 100;
 
-/// What the summary says beside what the lab itself reports.
-struct Told {
-    summary: String,
-    build_ms: u64,
-    network_ms: f64,
-}
+/// How long a lab that is being taken down may take to end: its instances' grace periods, one after the other.
+const GOING: Duration = Duration::from_secs(120);
+
+/// How long a lab that is just coming up, or ending, may have nobody to ask, and how long to wait before asking again.
+const MUTE: Duration = Duration::from_secs(3);
+const MUTE_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     let inherited = launch::inherited_descriptors();
@@ -38,17 +42,25 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     let scale: BTreeMap<String, u32> = up.scale.iter().cloned().collect();
     let plan = plan::plan(&project, &scale)
         .map_err(|error| Failure::new(Code::BadFile, format!("error: {error}")))?;
-    if state.is_up() {
-        say(&format!(
-            "{} is up already; nothing was changed",
-            project.name
-        ));
-        let status = ps::status(&state)?;
+    let clock = Clock::start();
+    if let Some(status) = running(&project.name, &state, clock)? {
+        let how = if status.ready_ms.is_some() {
+            "is up already"
+        } else {
+            "is coming up already"
+        };
+        say(&format!("{} {how}; nothing was changed", project.name));
         return out(&ps::shown(&status)).map(|()| 0).map_err(Failure::from);
     }
     doctor::preflight(&project, &state)?;
     let reserved = listen::reserve(&project, &plan)
         .map_err(|found| Failure::new(Code::Environment, project::diagnostics(&found)))?;
+    state.create().map_err(|error| {
+        Failure::new(
+            Code::Environment,
+            format!("error: the lab's folder cannot be used: {error}\n = help: name one of your own with --state-dir or NETNS_STATE_DIR"),
+        )
+    })?;
     let clock = Clock::start();
     let binaries = binaries(up, &project)?;
     let mut told = Told {
@@ -80,6 +92,31 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     })?;
     let streams = (!up.detach).then(|| Streams::new(&state, names, Some(0)));
     watch(launched, &printer, &mut told, streams)
+}
+
+/// How the lab that runs already stands; `None` when there is none, or no more: one that is being taken down is waited for.
+fn running(name: &str, state: &StateDir, clock: Clock) -> Result<Option<Status>, Failure> {
+    let mut told = false;
+    while state.is_up() {
+        match ps::status(state) {
+            Ok(status) if !status.stopping => return Ok(Some(status)),
+            Ok(status) => {
+                if !std::mem::replace(&mut told, true) {
+                    say(&format!("{name} is being taken down; waiting for its end"));
+                }
+                if !wait_for_end(Pid::from_raw(status.pid), GOING)? {
+                    return Err(Failure::new(
+                        Code::Failed,
+                        format!("error: {name} is still being taken down"),
+                    ));
+                }
+            }
+            // Between the lock and the socket, on its way up or down, there is nobody to ask.
+            Err(_) if clock.now() < MUTE => std::thread::sleep(MUTE_PAUSE),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
 }
 
 fn binaries(up: &Up, project: &crate::compose::Project) -> Result<Binaries, Failure> {
@@ -183,107 +220,4 @@ fn verdict(interrupted: bool, is_up: bool, failed: bool) -> u8 {
             Code::Failed as u8
         }
     }
-}
-
-/// What stands, said once it does.
-fn summary(project: &crate::compose::Project, plan: &Plan) -> String {
-    let mut text = String::new();
-    for port in &plan.publish {
-        let host = port
-            .host_ip
-            .map_or_else(|| "localhost".to_owned(), |address| address.to_string());
-        text.push_str(&format!(
-            "  {:<28} {}:{}\n",
-            format!("http://{host}:{}", port.host_port),
-            port.service,
-            port.target_port
-        ));
-    }
-    let rules = match &project.policy {
-        Policy::Flows(flows) => format!(
-            "{} open, all else dropped",
-            counted(flows.len(), "flow", "flows")
-        ),
-        Policy::SharedNetworks => "open between services that share a network".to_owned(),
-    };
-    text.push_str(&format!(
-        "\n  built     {}, {}, one router; {rules}\n",
-        counted(plan.instances.len(), "sandbox", "sandboxes"),
-        counted(plan.tiers.len(), "bridge", "bridges"),
-    ));
-    for tier in &plan.tiers {
-        let inhabitants: Vec<String> = plan
-            .instances
-            .iter()
-            .filter_map(|instance| {
-                let link = instance
-                    .link
-                    .as_ref()
-                    .filter(|link| link.tier == tier.name)?;
-                let [.., last] = link.address.addr().octets();
-                Some(format!("{} .{last}", instance.name))
-            })
-            .collect();
-        text.push_str(&wrapped(
-            &format!("  {:<9} {:<16} ", tier.name, tier.subnet.to_string()),
-            &inhabitants,
-        ));
-    }
-    text
-}
-
-/// `items` after `head`, in as many lines of 80 columns as it takes.
-fn wrapped(head: &str, items: &[String]) -> String {
-    let indent = " ".repeat(head.len());
-    let mut text = String::new();
-    let mut line = head.to_owned();
-    for (number, item) in items.iter().enumerate() {
-        let comma = if number + 1 < items.len() { ", " } else { "" };
-        if line.len() + item.len() + comma.len() > 80 && line.len() > indent.len() {
-            text.push_str(line.trim_end());
-            text.push('\n');
-            line.clone_from(&indent);
-        }
-        line.push_str(item);
-        line.push_str(comma);
-    }
-    text.push_str(line.trim_end());
-    text.push('\n');
-    text
-}
-
-fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foreground: bool) -> String {
-    let paint = Paint::stderr();
-    let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
-    let mut text = format!(
-        "\n{}\n{}",
-        paint.good("Everything is up and healthy."),
-        told.summary
-    );
-    text.push_str(&format!(
-        "  took      build {}, network {:.0} ms, all healthy {}\n",
-        seconds(told.build_ms),
-        told.network_ms,
-        seconds(at_ms)
-    ));
-    if !memory.is_empty() {
-        let each: Vec<String> = memory
-            .iter()
-            .map(|(name, bytes)| format!("{name} {}", megabytes(*bytes)))
-            .collect();
-        let sum = megabytes(memory.iter().map(|(_, bytes)| bytes).sum());
-        text.push_str(
-            &wrapped(
-                "  memory    ",
-                &[vec![format!("{sum} together:")], each].concat(),
-            )
-            .replace(":,", ":"),
-        );
-    }
-    text.push_str(if foreground {
-        "\n  Ctrl-C takes it down. In another terminal: netns-setup ps | exec | logs\n"
-    } else {
-        "\n  netns-setup ps | logs -f | exec SERVICE COMMAND | down\n"
-    });
-    text
 }

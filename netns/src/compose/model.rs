@@ -38,7 +38,7 @@ pub struct Project {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
-    /// `x-flows` lists every permitted connection; all else is dropped.
+    /// `x-flows` lists every permitted connection; all else is refused.
     Flows(Vec<Flow>),
     /// The file has no `x-flows`: Compose's own rule, services that share a network may reach each other on every port,
     /// and the world reaches the published ones.

@@ -151,15 +151,15 @@ impl Reader<'_> {
             None => first(subnet),
             Some((_, node)) => {
                 let gateway =
-                    self.parsed(node, "gateway", "an IPv4 address", |text| text.parse().ok())?;
-                if !is_host(subnet, gateway) {
+                    self.parsed(node, "gateway", "an IPv4 address", |text| text.parse().ok());
+                if let Some(gateway) = gateway.filter(|gateway| !is_host(subnet, *gateway)) {
                     self.error(
                         node.at,
                         format!("gateway {gateway} is no host address of {subnet}"),
                         format!("write {}, or another address of the subnet", first(subnet)),
                     );
                 }
-                gateway
+                gateway.unwrap_or(first(subnet))
             }
         };
         let ip_range = match fields.get("ip_range") {
@@ -170,16 +170,18 @@ impl Reader<'_> {
                     "ip_range",
                     "an IPv4 network such as 172.20.0.128/25, its host bits zero",
                     net,
-                )?;
-                if !subnet.contains(&range) {
+                );
+                if let Some(range) = range.filter(|range| !subnet.contains(range)) {
                     self.error(
                         node.at,
                         format!("ip_range {range} is not inside {subnet}"),
                         "write a part of the subnet",
                     );
-                    return None;
                 }
+                // What is wrong is reported; with the subnet itself the rest of the checks goes on.
                 range
+                    .filter(|range| subnet.contains(range))
+                    .unwrap_or(subnet)
             }
         };
         Some(Network {

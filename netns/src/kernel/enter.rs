@@ -4,9 +4,9 @@
 //! launcher ──fork──> outer: unshare user; (launcher writes the id maps); unshare the rest ──fork──> PID 1 of the lab
 //!          <──────── its pid ─────────────┘ ends                                      <── ready ──┘
 //! ```
-//! Detached, the outer process ends at once: PID 1 is nobody's child and outlives its terminal and its launcher. Attached, the outer
-//! process stays and passes the launcher's death on. When PID 1 ends, the kernel kills every process of its PID namespace, and with
-//! the last of them go the other namespaces and all they hold.
+//! The outer process ends at once: PID 1 is nobody's child and has a session of its own. It hears of its launcher's end by whatever
+//! pipe or socket the two share. When PID 1 ends, the kernel kills every process of its PID namespace, and with the last of them go
+//! the other namespaces and all they hold.
 
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
@@ -17,9 +17,8 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{
@@ -31,19 +30,6 @@ use super::failure::{Failure, Step};
 use super::identity::Identity;
 use super::idmap::write_maps;
 use super::sys;
-
-/// Whether the lab belongs to the terminal it was started from.
-#[derive(Debug)]
-pub enum Session {
-    /// It stays in the caller's session: Ctrl-C reaches it, its output is the terminal's, and it gets SIGTERM when the caller's
-    /// process is gone.
-    Attached,
-    /// It gets a session of its own and writes to `log`; it outlives the terminal.
-    Detached {
-        /// Where its output and errors go.
-        log: OwnedFd,
-    },
-}
 
 /// Which side of the fork the caller is on after [`enter`].
 #[derive(Debug)]
@@ -63,8 +49,6 @@ pub struct Launched {
     pub pidfd: OwnedFd,
     /// What PID 1 writes to [`Inside::messages`]; at its end when PID 1 closed it or died.
     pub messages: PipeReader,
-    /// The process between, while it stays.
-    outer: Option<Pid>,
 }
 
 impl Launched {
@@ -73,12 +57,7 @@ impl Launched {
     /// # Errors
     /// When the kernel refuses to wait.
     pub fn wait(&self) -> std::io::Result<()> {
-        ended(self.pidfd.as_fd(), PollTimeout::NONE)?;
-        if let Some(outer) = self.outer {
-            // It ends with PID 1; somebody else may have collected it.
-            let _ = waitpid(outer, None);
-        }
-        Ok(())
+        ended(self.pidfd.as_fd(), PollTimeout::NONE).map(drop)
     }
 }
 
@@ -117,12 +96,25 @@ pub struct Inside {
     pub messages: PipeWriter,
 }
 
-/// Enters a lab: returns twice, once in the launcher and once in the lab's PID 1. Must be called while the process has one
-/// thread, before any runtime is started.
+/// What asks a lab to stop.
+const STOPPING: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
+
+/// To be called by PID 1 once it handles SIGTERM and SIGINT, which are held back until then: the kernel drops a signal for the first
+/// process of a PID namespace that neither handles nor blocks it (`pid_namespaces(7)`), and a lab asked to stop in its first
+/// moments would come up all the same.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn heed_signals() -> std::io::Result<()> {
+    Ok(STOPPING.into_iter().collect::<SigSet>().thread_unblock()?)
+}
+
+/// Enters a lab: returns twice, once in the launcher and once in the lab's PID 1, whose output and errors go to `log` and which has
+/// SIGTERM and SIGINT blocked (see [`heed_signals`]). Must be called while the process has one thread, before any runtime is started.
 ///
 /// # Errors
 /// In the launcher only: the step that the kernel refused, with its remedy. Nothing is left behind.
-pub fn enter(session: Session) -> Result<Entered, Failure> {
+pub fn enter(log: &OwnedFd) -> Result<Entered, Failure> {
     let (mut status, status_writer) = pipe().step(|| "make a pipe".into())?;
     let (go_reader, go) = pipe().step(|| "make a pipe".into())?;
     let (messages, messages_writer) = pipe().step(|| "make a pipe".into())?;
@@ -136,7 +128,7 @@ pub fn enter(session: Session) -> Result<Entered, Failure> {
         ForkResult::Child => {
             drop((status, go, messages));
             let mut status = status_writer;
-            match descend(identity, session, go_reader, &mut status) {
+            match descend(identity, log, go_reader, &mut status) {
                 Ok(()) => Ok(Entered::Lab(Inside {
                     identity,
                     messages: messages_writer,
@@ -148,20 +140,16 @@ pub fn enter(session: Session) -> Result<Entered, Failure> {
             }
         }
         ForkResult::Parent { child: outer } => {
-            let stays = matches!(session, Session::Attached);
-            drop((status_writer, go_reader, messages_writer, session));
+            drop((status_writer, go_reader, messages_writer));
             let entered = accompany(identity, outer, &mut status, go);
-            if entered.is_err() || !stays {
-                // It ends by itself: its work is done, or it has failed.
-                let _ = waitpid(outer, None);
-            }
+            // It ends by itself: its work is done, or it has failed.
+            let _ = waitpid(outer, None);
             let pid = entered?;
             let pidfd = sys::pidfd_open(pid).step(|| "hold the lab's first process".into())?;
             Ok(Entered::Launcher(Launched {
                 pid,
                 pidfd,
                 messages,
-                outer: stays.then_some(outer),
             }))
         }
     }
@@ -218,7 +206,7 @@ fn accompany(
 /// The child's side, down to PID 1, which returns. The process between ends here.
 fn descend(
     identity: Identity,
-    session: Session,
+    log: &OwnedFd,
     mut go: PipeReader,
     status: &mut PipeWriter,
 ) -> Result<(), Failure> {
@@ -247,36 +235,24 @@ fn descend(
     if let ForkResult::Parent { child } = fork()? {
         say(status, &Report::Started(child.as_raw()))
             .step(|| "report the pid of the lab's first process".into())?;
-        if matches!(session, Session::Attached) {
-            stand_by(child);
-        }
         sys::exit_now(0);
     }
-    if matches!(session, Session::Attached) {
-        set_pdeathsig(Signal::SIGTERM).step(|| "follow the launcher".into())?;
-    }
-    settle(session)?;
+    settle(log)?;
     say(status, &Report::Ready).step(|| "report to the launcher".into())
 }
 
-/// The outer process of an attached lab: ends when PID 1 does, and dies with the launcher, which PID 1 is then told of.
-fn stand_by(pid_1: Pid) {
-    let _ = set_pdeathsig(Signal::SIGKILL); // without it the lab merely outlives its launcher
-    // What was opened for the lab (listeners, pipes) must not stay open here.
-    sys::close_from_3();
-    while waitpid(pid_1, None) == Err(Errno::EINTR) {}
-}
-
-/// PID 1 makes itself at home: session, output, mounts, name.
-fn settle(session: Session) -> Result<(), Failure> {
-    if let Session::Detached { log } = session {
-        setsid().step(|| "start a session".into())?;
-        let null = fs::File::open("/dev/null").step(|| "open /dev/null".into())?;
-        dup2_stdin(&null)
-            .and_then(|()| dup2_stdout(&log))
-            .and_then(|()| dup2_stderr(&log))
-            .step(|| "send the output to the log".into())?;
-    }
+/// PID 1 makes itself at home: signals, session, output, mounts, name.
+fn settle(log: &OwnedFd) -> Result<(), Failure> {
+    let stopping: SigSet = STOPPING.into_iter().collect();
+    stopping
+        .thread_block()
+        .step(|| "hold back its signals".into())?;
+    setsid().step(|| "start a session".into())?;
+    let null = fs::File::open("/dev/null").step(|| "open /dev/null".into())?;
+    dup2_stdin(&null)
+        .and_then(|()| dup2_stdout(log))
+        .and_then(|()| dup2_stderr(log))
+        .step(|| "send the output to the log".into())?;
     mount(
         None::<&str>,
         "/",

@@ -21,6 +21,6 @@ pub mod sandbox;
 mod sys;
 
 pub use apply::{BuildError, Network, Phase, build};
-pub use enter::{Entered, Session, enter, wait_for_end};
+pub use enter::{Entered, enter, wait_for_end};
 pub use failure::Failure;
 pub use identity::{Identity, SANDBOX_ID};

@@ -74,13 +74,6 @@ pub(super) fn close_on_exec_from_3() -> Result<(), Errno> {
     Errno::result(answer).map(drop)
 }
 
-/// Closes every descriptor from 3 on. For a process that will do nothing more but wait and [`exit_now`].
-pub(super) fn close_from_3() {
-    // SAFETY: values that own those descriptors are never used or dropped again: the caller only waits and then ends without
-    // running destructors.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
-}
-
 /// A descriptor for a process (`pidfd_open(2)`): readable once it has ended, and never another process's.
 pub(super) fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
     // SAFETY: takes two integers.

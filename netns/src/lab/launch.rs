@@ -20,7 +20,7 @@ use super::protocol::Reply;
 use super::state::StateDir;
 use super::{client, logs};
 use crate::compose::{Project, Run};
-use crate::kernel::{self, Entered, Failure, Session};
+use crate::kernel::{self, Entered, Failure};
 use crate::plan::Plan;
 
 /// The log of the lab's first process itself, beside those of the instances.
@@ -145,8 +145,7 @@ pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
         .collect::<io::Result<Vec<_>>>()?;
     let log = logs::open(&state.log(OWN_LOG))?;
     let (mine, theirs) = UnixStream::pair()?;
-    let entered = kernel::enter(Session::Detached { log: log.into() });
-    match entered {
+    match kernel::enter(&log.into()) {
         Err(failure) => {
             state.remove_runtime_files();
             Err(failure.into())

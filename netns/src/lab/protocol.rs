@@ -57,6 +57,9 @@ pub enum Reply {
     Error {
         /// What is wrong and what to do about it.
         message: String,
+        /// The exit code that goes with it; `None`: that of any failure.
+        #[serde(default)]
+        code: Option<u8>,
     },
 }
 
@@ -162,6 +165,9 @@ pub struct Status {
     pub network_ms: f64,
     /// When everything was healthy for the first time.
     pub ready_ms: Option<u64>,
+    /// Whether it is being taken down.
+    #[serde(default)]
+    pub stopping: bool,
     /// Published ports.
     pub published: Vec<PublishedPort>,
     /// The instances, by service and index.

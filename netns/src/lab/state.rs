@@ -13,12 +13,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::{Pid, Uid, User};
 
 use crate::kernel::wait_for_end;
 
@@ -43,8 +43,13 @@ pub fn default_base() -> PathBuf {
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
+    // Without a HOME (cron, a stripped environment) the user's own entry names it.
+    let home = || User::from_uid(Uid::effective()).ok()?.map(|user| user.dir);
     absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .or_else(|| {
+            let home = absolute("HOME").or_else(home)?;
+            Some(home.join(".local/state"))
+        })
         .unwrap_or_else(std::env::temp_dir)
         .join("netns-setup")
 }
@@ -113,7 +118,7 @@ impl StateDir {
     /// Creates the folders, readable by their owner alone.
     ///
     /// # Errors
-    /// When a folder cannot be created.
+    /// When a folder cannot be created, or belongs to another user, who could read and replace what is kept in it.
     pub fn create(&self) -> io::Result<()> {
         for folder in [self.root.clone(), self.volumes(), self.logs(), self.run()] {
             DirBuilder::new()
@@ -121,6 +126,13 @@ impl StateDir {
                 .mode(0o700)
                 .create(&folder)
                 .map_err(|error| named(&error, &folder))?;
+        }
+        let root = fs::metadata(&self.root).map_err(|error| named(&error, &self.root))?;
+        if root.uid() != Uid::effective().as_raw() || root.mode() & 0o022 != 0 {
+            return Err(io::Error::other(format!(
+                "{}: it belongs to another user, or others may write to it",
+                self.root.display()
+            )));
         }
         Ok(())
     }

@@ -14,17 +14,19 @@ mod network;
 mod relay;
 mod residue;
 mod sandbox;
+mod signals;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use lab::Lab;
 use netns_setup::kernel::enter::Launched;
-use netns_setup::kernel::{Entered, Session, enter, sandbox as helper};
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use netns_setup::kernel::{Entered, enter, sandbox as helper};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// The user that scenarios run as besides root: `nobody`.
 const ORDINARY: u32 = 65534;
@@ -36,7 +38,7 @@ struct Scenario {
     outside: fn(&mut Launched, SocketAddr),
 }
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     inside_only("a_sandbox_sees_only_its_own", sandbox::sees_only_its_own),
     inside_only("further_programs_join_a_sandbox", sandbox::further_programs),
     inside_only("failures_name_the_step", sandbox::failures_name_the_step),
@@ -49,6 +51,11 @@ const SCENARIOS: [Scenario; 7] = [
         name: "a_host_port_reaches_an_instance",
         inside: relay::serves,
         outside: relay::calls,
+    },
+    Scenario {
+        name: "a_signal_in_the_first_moments_is_not_lost",
+        inside: signals::hears_later,
+        outside: signals::signals_at_once,
     },
     Scenario {
         name: "killing_the_first_process_leaves_nothing",
@@ -134,7 +141,8 @@ fn run_scenario(name: &str) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    match enter(Session::Attached) {
+    let output = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
+    match enter(&output) {
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::FAILURE
@@ -142,17 +150,27 @@ fn run_scenario(name: &str) -> ExitCode {
         Ok(Entered::Launcher(mut launched)) => {
             let address = listener.local_addr().unwrap();
             drop(listener);
+            let _end = EndWhenFailed(launched.pid);
             (scenario.outside)(&mut launched, address);
             launched.wait().unwrap();
             ExitCode::SUCCESS
         }
         Ok(Entered::Lab(inside)) => {
-            // A scenario has no handler for SIGTERM: let it go with its launcher.
-            set_pdeathsig(Signal::SIGKILL).unwrap();
             let mut lab = Lab::new(inside.identity, inside.messages, listener);
             (scenario.inside)(&mut lab);
             lab.messages.write_all(b"passed").unwrap();
             ExitCode::SUCCESS
+        }
+    }
+}
+
+/// A lab has a session of its own and would outlive a launcher that panics.
+struct EndWhenFailed(Pid);
+
+impl Drop for EndWhenFailed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = kill(self.0, Signal::SIGKILL);
         }
     }
 }

@@ -13,6 +13,26 @@ async fn shell(lab: &Lab<'_>, instance: &str, script: &str) -> Result<(bool, Str
     Ok((output.status.success(), said(&output)))
 }
 
+/// `exec` ends as the program does, and as Docker's does when there is no program to run.
+pub(crate) async fn exec_passes_exit_codes_on(lab: &Lab<'_>) -> Result<()> {
+    for (argv, wanted) in [
+        (&["/bin/sh", "-c", "exit 7"][..], 7),
+        (&["/bin/sh", "-c", "kill -9 $$"], 128 + 9),
+        (&["/etc/hosts"], 126),
+        (&["no-such-program"], 127),
+        (&["/no/such/program"], 127),
+    ] {
+        let output = lab.exec("product-service-1", argv).await?;
+        ensure!(
+            output.status.code() == Some(wanted),
+            "{argv:?}: {:?} {}",
+            output.status,
+            said(&output)
+        );
+    }
+    Ok(())
+}
+
 /// Each service's roles open its own database and no other, tried with the real passwords from inside its sandbox.
 pub(crate) async fn databases_are_apart(lab: &Lab<'_>) -> Result<()> {
     for (instance, own, other) in [

@@ -77,6 +77,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step(
+            "exec passes exit codes on, its own are Docker's",
+            sandbox::exec_passes_exit_codes_on(&lab),
+        )
+        .await;
+    steps
+        .step(
             "services are confined",
             sandbox::services_are_confined(&lab),
         )

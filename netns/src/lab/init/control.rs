@@ -60,7 +60,7 @@ async fn converse(
     let request = parse_request(&text);
     let _hearing = matches!(request, Ok(Request::Down)).then_some(hearing);
     match request {
-        Err(message) => say(&mut stream, &Reply::Error { message }).await,
+        Err(message) => say(&mut stream, &refusal(message)).await,
         Ok(Request::Status) => {
             let (sender, answer) = oneshot::channel();
             let _ = messages.send(Message::Status(sender));
@@ -87,7 +87,7 @@ async fn converse(
             });
             let reply = match answer.await {
                 Ok(Ok(located)) => exec(&mut stream, located, fds, &reaper).await?,
-                Ok(Err(message)) => Reply::Error { message },
+                Ok(Err(message)) => refusal(message),
                 Err(_) => return Ok(()),
             };
             say(&mut stream, &reply).await
@@ -103,9 +103,9 @@ async fn exec(
     reaper: &Reaper,
 ) -> io::Result<Reply> {
     let Ok([stdin, stdout, stderr]) = <[OwnedFd; STREAMS]>::try_from(fds) else {
-        return Ok(Reply::Error {
-            message: "exec comes with standard input, output and error".to_owned(),
-        });
+        return Ok(refusal(
+            "exec comes with standard input, output and error".to_owned(),
+        ));
     };
     let started = tokio::task::spawn_blocking(move || {
         let streams = Streams {
@@ -120,6 +120,7 @@ async fn exec(
         Err(failure) => {
             return Ok(Reply::Error {
                 message: failure.to_string(),
+                code: not_executed(failure.errno),
             });
         }
     };
@@ -142,6 +143,22 @@ async fn exec(
                 }
             }
         }
+    }
+}
+
+fn refusal(message: String) -> Reply {
+    Reply::Error {
+        message,
+        code: None,
+    }
+}
+
+/// How a shell, and Docker, end when the program is not there or cannot be executed (POSIX, "Exit Status for Commands").
+fn not_executed(errno: i32) -> Option<u8> {
+    match errno {
+        libc::ENOENT => Some(127),
+        libc::EACCES | libc::ENOEXEC => Some(126),
+        _ => None,
     }
 }
 

@@ -14,6 +14,7 @@ use super::process::Starter;
 use super::serve::Message;
 use super::{Lab, instance};
 use crate::compose::Run;
+use crate::kernel::enter::heed_signals;
 use crate::kernel::sandbox::{ExecSpec, SandboxSpec};
 use crate::lab::clock::Clock;
 use crate::lab::logs;
@@ -120,6 +121,7 @@ impl Keeper {
     pub(super) async fn run(&mut self, inbox: &mut UnboundedReceiver<Message>) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        heed_signals()?;
         let mut rotate = tokio::time::interval(ROTATE_EVERY);
         self.take(Event::Tick);
         while !self.finished {

@@ -168,6 +168,7 @@ impl Keeper {
             uptime_ms: millis(now),
             network_ms: self.network_ms,
             ready_ms: self.ready_ms,
+            stopping: self.supervisor.is_stopping(),
             published: self
                 .lab
                 .plan
