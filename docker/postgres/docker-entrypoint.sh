@@ -22,7 +22,7 @@ die() {
 # Debian keeps each major version in a folder of its own: the one of the data, else the newest.
 use_binaries() {
   data_version=$(cat "$PGDATA/PG_VERSION" 2>/dev/null || true)
-  found=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -t / -k 5 -n | tail -n 1)
+  found=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -t / -k 5 -n | tail -n 1)
   [ -z "$data_version" ] || [ ! -x "/usr/lib/postgresql/$data_version/bin/postgres" ] || found=/usr/lib/postgresql/$data_version/bin
   [ -z "$found" ] || PATH=$found:$PATH
   command -v postgres >/dev/null || die 'no PostgreSQL server found in /usr/lib/postgresql/*/bin or on the PATH' 'install it: apt-get install postgresql'

@@ -7,12 +7,6 @@ use test_support::{
     spawn_service,
 };
 
-const PACKAGES: [&str; 4] = [
-    "service-registry",
-    "product-service",
-    "order-service",
-    "api-gateway",
-];
 const ADMIN_TOKEN: &str = "an admin token of the loopback test";
 const REGISTRY_TOKEN: &str = "a registry token of the loopback test";
 
@@ -25,7 +19,7 @@ struct Loopback {
 
 impl Loopback {
     async fn start() -> Result<Self> {
-        let programs = tokio::task::spawn_blocking(|| build_binaries(&PACKAGES)).await??;
+        let programs = tokio::task::spawn_blocking(build_binaries).await??;
         let (redis, postgres) = (Redis::start().await?, postgres().await?);
         let (catalog, orders) = (
             postgres.empty_database().await?,

@@ -5,13 +5,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// Builds the named packages' programs in the profile that tests run in, and returns the folder they are in.
+/// Builds the workspace's programs in the profile that tests run in, and returns the folder they are in.
 ///
-/// Cargo hands a test only its own package's programs (`CARGO_BIN_EXE_...`); this is for tests over several packages.
+/// Cargo hands a test only its own package's programs (`CARGO_BIN_EXE_...`); this is for tests over several packages. It asks
+/// for what `cargo test --workspace` has just built, tests and all, and so for nothing new: a package built alone has other
+/// features of its dependencies on, and most of them would be compiled a second time in the middle of a test.
 ///
 /// # Errors
 /// When the build fails; the message holds what cargo said.
-pub fn build_binaries(packages: &[&str]) -> Result<PathBuf> {
+pub fn build_binaries() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)
@@ -23,18 +25,16 @@ pub fn build_binaries(packages: &[&str]) -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(root)
-        .args(["build", "--quiet", "--locked", "--bins", "--target-dir"])
+        .args(["test", "--workspace", "--no-run", "--quiet", "--locked"])
+        .arg("--target-dir")
         .arg(target);
     if programs.ends_with("release") {
         command.arg("--release");
     }
-    for package in packages {
-        command.args(["--package", package]);
-    }
     let output = command.output().context("starting cargo")?;
     ensure!(
         output.status.success(),
-        "cargo build: {}",
+        "cargo test --no-run: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(programs.to_owned())

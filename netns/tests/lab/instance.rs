@@ -85,20 +85,42 @@ pub(crate) fn signal_process(instance: &Instance, signal: Signal) -> Result<()> 
 }
 
 /// The IPv6 link-local address of a namespace's interface, which the kernel gives every one, and that interface's index
-/// (`/proc/net/if_inet6`).
-pub(crate) fn link_local(first_process: i32, namespace: &Path) -> Result<Option<(Ipv6Addr, u32)>> {
+/// (`/proc/net/if_inet6`); `None` where IPv6 is switched off. Waits until the address may be used: for about a second after
+/// the link is up, the kernel asks whether somebody else has it (RFC 4862, section 5.4), and dials nothing from it.
+pub(crate) async fn link_local(
+    first_process: i32,
+    namespace: &Path,
+) -> Result<Option<(Ipv6Addr, u32)>> {
     let mut command = Command::new("cat");
     command.arg("/proc/net/if_inet6");
-    let output = enter(first_process, namespace, &command)?;
-    let text = String::from_utf8(output.stdout)?;
-    let Some(line) = text.lines().find(|line| line.starts_with("fe80")) else {
+    test_support::eventually("the link-local address may be used", || async {
+        let output = enter(first_process, namespace, &command)?;
+        settled(&String::from_utf8(output.stdout)?)
+    })
+    .await
+    .with_context(|| namespace.display().to_string())
+}
+
+/// The link-local address in a namespace's table; an error while there is none that may be used.
+fn settled(table: &str) -> Result<Option<(Ipv6Addr, u32)>> {
+    /// `IFA_F_TENTATIVE` of linux/if_addr.h.
+    const TENTATIVE: u32 = 0x40;
+    if table.is_empty() {
         return Ok(None);
+    }
+    let line = table.lines().find(|line| line.starts_with("fe80"));
+    // Address, interface, length of the prefix, scope, flags, the interface's name; numbers in hexadecimal.
+    let fields: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+    let [address, interface, _, _, flags, _] = fields[..] else {
+        anyhow::bail!("no link-local address in {table:?}");
     };
-    let mut fields = line.split_whitespace();
-    let (address, index) = fields.next().zip(fields.next()).context("if_inet6")?;
+    ensure!(
+        u32::from_str_radix(flags, 16)? & TENTATIVE == 0,
+        "still tentative: {table:?}"
+    );
     Ok(Some((
         u128::from_str_radix(address, 16)?.into(),
-        u32::from_str_radix(index, 16)?,
+        u32::from_str_radix(interface, 16)?,
     )))
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn every_pair(lab: &Lab<'_>) -> Result<String> {
     }
     let mut link_locals = BTreeMap::new();
     for (name, _, namespace) in &sources {
-        if let Some(address) = link_local(first, namespace)? {
+        if let Some(address) = link_local(first, namespace).await? {
             link_locals.insert(name.as_str(), address);
         }
     }

@@ -39,7 +39,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Finds the programs, building the services first when this is a checkout.
+    /// Finds the programs, having Cargo look whether they are built when this is a checkout.
     pub(crate) fn find() -> Result<Self> {
         let scratch = tempfile::Builder::new()
             .prefix("underlay-lab-")
@@ -52,7 +52,7 @@ impl Setting {
                 scratch,
             });
         }
-        let binaries = test_support::build_binaries(&SERVICES)?;
+        let binaries = test_support::build_binaries()?;
         let project = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .context("the workspace's folder")?

@@ -25,8 +25,7 @@ static CATALOGUE: OnceCell<Catalogue> = OnceCell::const_new();
 async fn catalogue() -> Result<&'static Catalogue> {
     CATALOGUE
         .get_or_try_init(|| async {
-            let programs =
-                tokio::task::spawn_blocking(|| build_binaries(&["product-service"])).await??;
+            let programs = tokio::task::spawn_blocking(build_binaries).await??;
             let database = postgres().await?.empty_database().await?;
             let redis = Redis::start().await?;
             let environment = [
