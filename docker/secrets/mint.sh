@@ -39,15 +39,15 @@ for name in postgres-password catalog-owner-password catalog-password orders-own
   mint "$name"
 done
 
-# Redis: a user per service, held to its own keys and channels, without the commands that reach everybody's data. Who does not
-# log in may ask for a sign of life.
-if [ ! -s "$secrets/master/users.acl" ] || [ "$minted" -gt 0 ]; then
-  put master users.acl <<ACL
-user default on nopass resetkeys resetchannels -@all +ping
+# Redis: a user per service, held to its own keys and channels, without the commands that reach everybody's data, and one who
+# may only ask for a sign of life. Nobody can be the default user, yet it must be allowed everything: Redis 7 replays the
+# append-only file in its name, and refuses the transactions (every script that writes twice) of one who may not.
+put master users.acl <<ACL
+user default off resetkeys allkeys allchannels +@all
+user health on nopass resetkeys resetchannels -@all +ping
 user product on #$(hash redis-product-password) resetkeys ~product:* resetchannels &product:* +@all -@admin -@dangerous
 user order on #$(hash redis-order-password) resetkeys ~cart:* resetchannels &cart:* +@all -@admin -@dangerous
 ACL
-fi
 
 give postgres postgres-password catalog-owner-password catalog-password orders-owner-password orders-password
 give redis users.acl

@@ -163,7 +163,7 @@ pub(super) struct Logs {
 #[command(after_help = "\
 Examples:
   netns-setup exec postgres psql -U postgres -c 'select 1'
-  netns-setup exec redis redis-cli ping
+  netns-setup exec redis redis-server --version
   netns-setup exec product-service-2 cat /etc/hosts
   echo 'select 1' | netns-setup exec postgres psql -U postgres")]
 pub(super) struct Exec {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 use test_support::eventually;
 
 use crate::instance::signal_process;
@@ -48,16 +49,31 @@ async fn out_unnoticed(lab: &Lab<'_>, name: &str, paths: &[&str]) -> Result<()> 
 }
 
 pub(crate) async fn redis(lab: &Lab<'_>) -> Result<()> {
+    let session = filled_cart(lab).await?;
     out_unnoticed(
         lab,
         "redis-1",
         &["/api/products", "/api/products/1", "/api/products?q=mouse"],
     )
     .await?;
-    eventually("carts work again", || async {
-        Ok(get(lab, "/api/cart").await?.error_for_status().map(drop)?)
+    eventually("carts work again, with what was in them", || async {
+        let request = reqwest::Client::new().get(format!("{}/api/cart", lab.url()));
+        let answer = request.header("cookie", &session).send().await?;
+        let cart: Value = answer.error_for_status()?.json().await?;
+        ensure!(cart["items"][0]["product_id"] == "2", "{cart}");
+        Ok(())
     })
     .await
+}
+
+/// Puts product 2 into a new cart; the session's cookie.
+async fn filled_cart(lab: &Lab<'_>) -> Result<String> {
+    let request = reqwest::Client::new().put(format!("{}/api/cart/items/2", lab.url()));
+    let answer = request.json(&json!({"quantity": 1})).send().await?;
+    let answer = answer.error_for_status()?;
+    let cookie = answer.headers().get("set-cookie").context("a cookie")?;
+    let pair = cookie.to_str()?.split(';').next().unwrap_or_default();
+    Ok(pair.to_owned())
 }
 
 pub(crate) async fn registry(lab: &Lab<'_>) -> Result<()> {
