@@ -107,10 +107,19 @@ pub(super) fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foregroun
             .replace(":,", ":"),
         );
     }
-    text.push_str(if foreground {
-        "\n  Ctrl-C takes it down. In another terminal: netns-setup ps | exec | logs\n"
+    let program = invocation();
+    text.push_str(&if foreground {
+        format!("\n  Ctrl-C takes it down. Meanwhile: {program} ps | logs | exec SERVICE COMMAND\n")
     } else {
-        "\n  netns-setup ps | logs -f | exec SERVICE COMMAND | down\n"
+        format!("\n  {program} ps | logs -f | exec SERVICE COMMAND | down\n")
     });
     text
+}
+
+/// This program as it was called, so that what is printed can be typed: few have it on their PATH.
+fn invocation() -> String {
+    std::env::args_os().next().map_or_else(
+        || "netns-setup".into(),
+        |program| program.to_string_lossy().into_owned(),
+    )
 }
