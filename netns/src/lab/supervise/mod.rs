@@ -110,10 +110,10 @@ impl Supervisor {
         self.slots
             .iter()
             .filter_map(|slot| match slot.state {
-                State::Running { since } if !self.stopping => match slot.unit.probe {
-                    Some(_) => slot.prober.due_at(),
-                    None => (!slot.settled).then_some(since + SETTLED),
-                },
+                State::Running { since } if !self.stopping => {
+                    let settles = (!slot.settled && slot.must_settle()).then_some(since + SETTLED);
+                    [slot.prober.due_at(), settles].into_iter().flatten().min()
+                }
                 State::BackingOff { until } => Some(until),
                 State::Stopping { kill_at } => kill_at,
                 _ => None,

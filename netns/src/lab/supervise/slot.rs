@@ -11,7 +11,7 @@ use crate::kernel::reaper::Exit;
 /// An instance that ended this often in a row without being well in between is in a crash loop.
 pub const CRASH_LOOP: u32 = 5;
 
-/// An instance without a health check counts as up once it has run for this long.
+/// An instance without a health check, or that has ended before, counts as up once it has run for this long.
 pub const SETTLED: Duration = Duration::from_millis(500);
 
 /// One instance and all that is known of it.
@@ -56,9 +56,15 @@ impl Slot {
             && matches!(self.health(), Health::Healthy { .. } | Health::Unchecked)
     }
 
-    /// As far as bringing the lab up goes: a program that ends at once must not be taken for one that runs.
+    /// As far as bringing the lab up goes: a program that ends at once must not be taken for one that runs. Nor must one that has
+    /// ended before, on the word of a check that was quicker than its end.
     pub(super) fn is_up(&self) -> bool {
-        self.is_well() && (self.settled || self.health() != Health::Unchecked)
+        self.is_well() && (self.settled || !self.must_settle())
+    }
+
+    /// Whether being up takes [`SETTLED`].
+    pub(super) fn must_settle(&self) -> bool {
+        self.unit.probe.is_none() || self.streak > 0
     }
 
     pub(super) fn has_ended(&self) -> bool {
