@@ -51,7 +51,7 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
 
 fn file(setting: &Setting) -> Result<PathBuf> {
     let folder = setting.folder("crash")?;
-    std::fs::create_dir_all(folder.join("flags"))?;
+    setting.folder("crash/flags")?;
     let file = folder.join("compose.yaml");
     std::fs::write(&file, FILE)?;
     Ok(file)

@@ -39,7 +39,8 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Finds the programs, having Cargo look whether they are built when this is a checkout.
+    /// Copies what the labs run and read, having Cargo look whether it is built: a checkout may lie where the users of a sandbox
+    /// cannot read, or have been made under a umask that keeps them out.
     pub(crate) fn find() -> Result<Self> {
         let scratch = tempfile::Builder::new()
             .prefix("underlay-lab-")
@@ -55,12 +56,26 @@ impl Setting {
         let binaries = test_support::build_binaries()?;
         let project = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
-            .context("the workspace's folder")?
-            .to_owned();
+            .context("the workspace's folder")?;
+        let copies = scratch.path().join("copies");
+        copy_folder(&project.join("docker"), &copies.join("docker"))?;
+        open_to_all(&copies)?;
+        copy(
+            &project.join("docker-compose.yml"),
+            &copies.join("docker-compose.yml"),
+        )?;
+        copy(
+            Path::new(env!("CARGO_BIN_EXE_netns-setup")),
+            &copies.join("netns-setup"),
+        )?;
+        copy(&std::env::current_exe()?, &copies.join("lab"))?;
+        for service in SERVICES {
+            copy(&binaries.join(service), &copies.join(service))?;
+        }
         Ok(Self {
-            setup: env!("CARGO_BIN_EXE_netns-setup").into(),
-            binaries,
-            project,
+            setup: copies.join("netns-setup"),
+            binaries: copies.clone(),
+            project: copies,
             scratch,
         })
     }
@@ -78,6 +93,7 @@ impl Setting {
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.scratch.path().join(name);
         std::fs::create_dir_all(&folder)?;
+        open_to_all(&folder)?;
         Ok(folder)
     }
 
@@ -98,30 +114,28 @@ impl Setting {
         command
     }
 
-    /// This test with copies of everything it needs, run by an ordinary user: a checkout may lie where others cannot read.
+    /// This test, with the copies, run by an ordinary user.
     pub(crate) fn for_ordinary_user(&self) -> Result<Command> {
-        let copies = self.folder("copies")?;
-        let this = std::env::current_exe()?;
-        for (from, name) in [(&self.setup, "netns-setup"), (&this, "lab")] {
-            copy(from, &copies.join(name))?;
-        }
-        for service in SERVICES {
-            copy(&self.binaries.join(service), &copies.join(service))?;
-        }
-        copy(&self.compose_file(), &copies.join("docker-compose.yml"))?;
-        copy_folder(&self.project.join("docker"), &copies.join("docker"))?;
         let home = self.folder("home")?;
         chown(&home, Some(ORDINARY_USER), Some(ORDINARY_USER))?;
-        std::fs::set_permissions(self.scratch.path(), std::fs::Permissions::from_mode(0o755))?;
-        let mut command = Command::new(copies.join("lab"));
+        open_to_all(self.scratch.path())?;
+        let mut command = Command::new(self.project.join("lab"));
         command
             .uid(ORDINARY_USER)
             .gid(ORDINARY_USER)
-            .env(COPIES, &copies)
+            .env(COPIES, &self.project)
             .env("HOME", &home)
             .current_dir(&home);
         Ok(command)
     }
+}
+
+/// Whatever the umask: what a lab mounts is read by its sandboxes' users.
+fn open_to_all(folder: &Path) -> Result<()> {
+    Ok(std::fs::set_permissions(
+        folder,
+        std::fs::Permissions::from_mode(0o755),
+    )?)
 }
 
 /// A hard link would do for files of one disk and one owner; these are to be read by another user.
@@ -136,7 +150,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
-    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o755))?;
+    open_to_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
