@@ -27,7 +27,8 @@ pub(super) fn ruleset(tiers: &[Tier], permits: &[Permit], publish: &[Publish]) -
 /// Everything between two namespaces passes here, neighbours in a tier included: their bridge ports are isolated, so that the bridge
 /// routes between them. What no flow opens is refused (RFC 1812, 5.2.7.1: communication administratively prohibited) instead of
 /// dropped, so that a missing flow shows as an error in the caller's log, EHOSTUNREACH, and not as a time-out. Between namespaces of
-/// one machine the answer is there while `connect(2)` still holds its socket, so Linux heeds only the one to the second SYN: a second.
+/// one machine the answer is there while a blocking `connect(2)` still holds its socket, so Linux heeds the one to its second SYN, a
+/// second later; who connects without blocking hears the first.
 fn forward(text: &mut String, tiers: &[Tier], permits: &[Permit]) {
     text.push_str(
         "  chain forward {\n    type filter hook forward priority filter; policy drop;\n",
