@@ -68,7 +68,7 @@ pub(super) fn execute(
             Errno::ENOENT => failure.remedy(
                 "it, or its interpreter, does not exist inside the sandbox: is it installed and in PATH?",
             ),
-            Errno::EACCES => failure.remedy("it must be executable by user 65532"),
+            Errno::EACCES => failure.remedy("it must be readable and executable by user 65532: chmod a+rx"),
             _ => failure,
         })
 }
