@@ -184,7 +184,7 @@ pub(crate) fn failures_name_the_step(lab: &mut Lab) {
         (
             vec!["/etc/hosts"],
             vec![],
-            "box-1: execute /etc/hosts: Permission denied (EACCES); it must be executable by user 65532",
+            "box-1: execute /etc/hosts: Permission denied (EACCES); it must be readable and executable by user 65532: chmod a+rx",
         ),
         (
             vec!["true"],
