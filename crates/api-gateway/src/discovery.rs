@@ -34,7 +34,7 @@ pub fn watch(config: &RegistryConfig, shared: &Shared) -> Result<Watch, ConfigEr
 }
 
 /// Follows the view until the watch ends. `registry` is well once a registry has told of an instance of every service, or
-/// [`SETTLE`] after it has told anything: a later outage does not take the gateway out of work, since it can go on with what it
+/// `SETTLE` after it has told anything: a later outage does not take the gateway out of work, since it can go on with what it
 /// knows.
 pub async fn follow(watch: Watch, shared: Arc<Shared>, registry: DependencyHandle) {
     let mut view = watch.subscribe();
