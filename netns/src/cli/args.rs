@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::{config, doctor, down, exec, logs, secret, up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,78 +65,24 @@ pub(super) struct Global {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Build, start everything, wait until it is healthy
-    Up(Up),
+    Up(up::Up),
     /// Stop everything, dependents first
-    Down(Down),
+    Down(down::Down),
     /// Show what runs
     Ps(Json),
     /// Show what the instances have written
-    Logs(Logs),
+    Logs(logs::Logs),
     /// Run a program inside an instance's sandbox
-    Exec(Exec),
+    Exec(exec::Exec),
     /// Check the Compose file and print it as understood
-    Config(Config),
+    Config(config::Config),
     /// Say what this machine lacks, and install it
-    Doctor(Doctor),
+    Doctor(doctor::Doctor),
     /// Print a secret, such as admin-token
-    Secret(Secret),
+    Secret(secret::Secret),
     /// The second half of starting a sandbox; only ever run by the lab itself
     #[command(hide = true)]
     SandboxInit,
-}
-
-/// `up`
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-Examples:
-  netns-setup up -d --wait-timeout 60
-  netns-setup up --scale product-service=3 --scale order-service=2
-  HTTP_PORT=8081 GATEWAY_PORT=3002 ADMIN_PORT=3003 netns-setup -p second up -d
-                                    a second lab beside the first")]
-pub(super) struct Up {
-    /// Return when everything is healthy, leaving it running
-    #[arg(short, long)]
-    pub detach: bool,
-    /// Number of instances of a service; may be given again
-    #[arg(long, value_name = "SERVICE=N", value_parser = scale)]
-    pub scale: Vec<(String, u32)>,
-    /// Run what was built before
-    #[arg(long)]
-    pub no_build: bool,
-    /// Run the binaries in this folder; builds nothing
-    #[arg(long, value_name = "FOLDER", env = "NETNS_BIN_DIR", hide_env = true)]
-    pub bin_dir: Option<PathBuf>,
-    /// Cargo profile to build with
-    #[arg(
-        long,
-        value_name = "PROFILE",
-        default_value = "release",
-        env = "NETNS_BUILD_PROFILE"
-    )]
-    pub profile: String,
-    /// Give up when something is not healthy after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
-    pub wait_timeout: Duration,
-}
-
-impl Default for Up {
-    fn default() -> Self {
-        /// Parses nothing but the defaults (and the environment), so that they are stated once.
-        #[derive(Parser)]
-        struct Defaults {
-            #[command(flatten)]
-            up: Up,
-        }
-        Defaults::parse_from(["up"]).up
-    }
-}
-
-/// `down`
-#[derive(Debug, Clone, Args)]
-pub(super) struct Down {
-    /// Remove the volumes too: data and secrets are gone
-    #[arg(short, long)]
-    pub volumes: bool,
 }
 
 /// Commands that only choose their form.
@@ -145,88 +93,11 @@ pub(super) struct Json {
     pub json: bool,
 }
 
-/// `logs`
-#[derive(Debug, Clone, Args)]
-pub(super) struct Logs {
-    /// Go on as more is written, until Ctrl-C
-    #[arg(short, long)]
-    pub follow: bool,
-    /// Only so many lines of each, from the end
-    #[arg(short = 'n', long, value_name = "LINES")]
-    pub tail: Option<usize>,
-    /// Services or instances [default: all]
-    pub services: Vec<String>,
-}
-
-/// `exec`
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-Examples:
-  netns-setup exec postgres psql -U postgres -c 'select 1'
-  netns-setup exec redis redis-server --version
-  netns-setup exec product-service-2 cat /etc/hosts
-  echo 'select 1' | netns-setup exec postgres psql -U postgres")]
-pub(super) struct Exec {
-    /// No terminal of its own, even when this is one
-    #[arg(short = 'T', long)]
-    pub no_tty: bool,
-    /// Service (its first instance that runs) or instance
-    pub target: String,
-    /// Program and arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
-    pub argv: Vec<String>,
-}
-
-/// `config`
-#[derive(Debug, Clone, Args)]
-pub(super) struct Config {
-    /// What to print
-    #[arg(long, value_enum, default_value_t = Format::Compose)]
-    pub format: Format,
-    /// For scripts
-    #[arg(long)]
-    pub json: bool,
-    /// With --format plan: instances of a service; may be given again
-    #[arg(long, value_name = "SERVICE=N", value_parser = scale)]
-    pub scale: Vec<(String, u32)>,
-    /// Print nothing: only check
-    #[arg(short, long)]
-    pub quiet: bool,
-}
-
-/// What `config` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// The services as understood
-    Compose,
-    /// The steps that build the lab, as `ip`, `sysctl` and `nft` commands
-    Plan,
-}
-
-/// `doctor`
-#[derive(Debug, Clone, Args)]
-pub(super) struct Doctor {
-    /// Install what is missing (Debian packages; as root or with sudo -n)
-    #[arg(long)]
-    pub install: bool,
-    /// For scripts
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `secret`
-#[derive(Debug, Clone, Args)]
-pub(super) struct Secret {
-    /// Its name, as in admin-token; without it: the names
-    pub name: Option<String>,
-}
-
-fn scale(text: &str) -> Result<(String, u32), String> {
+/// Parses `SERVICE=N`.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn scale(text: &str) -> Result<(String, u32), String> {
     let (service, count) = text
         .split_once('=')
         .ok_or("expected SERVICE=N, as in product-service=3")?;
@@ -236,7 +107,11 @@ fn scale(text: &str) -> Result<(String, u32), String> {
     Ok((service.to_owned(), count))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Parses a number of seconds above 0.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())

@@ -1,10 +1,38 @@
 //! `config`: the Compose file as understood, or the steps it becomes.
 
-use super::args::{Config, Format, Global};
+use clap::{Args, ValueEnum};
+
+use super::args::{Global, scale};
 use super::failure::{Code, Failure};
 use super::project;
 use super::terminal::out;
 use crate::{compose, plan};
+
+/// `config`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Config {
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Compose)]
+    pub format: Format,
+    /// For scripts
+    #[arg(long)]
+    pub json: bool,
+    /// With --format plan: instances of a service; may be given again
+    #[arg(long, value_name = "SERVICE=N", value_parser = scale)]
+    pub scale: Vec<(String, u32)>,
+    /// Print nothing: only check
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What `config` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// The services as understood
+    Compose,
+    /// The steps that build the lab, as `ip`, `sysctl` and `nft` commands
+    Plan,
+}
 
 pub(super) fn run(global: &Global, config: &Config) -> Result<u8, Failure> {
     let loaded = project::load(global)?;

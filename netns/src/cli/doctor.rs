@@ -2,13 +2,24 @@
 
 use std::io::Write;
 
-use super::args::Doctor;
+use clap::Args;
+
 use super::failure::{Code, Failure};
 use super::project::diagnostics;
 use super::terminal::out;
 use crate::compose::Project;
 use crate::doctor;
 use crate::lab::state::StateDir;
+/// `doctor`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Doctor {
+    /// Install what is missing (Debian packages; as root or with sudo -n)
+    #[arg(long)]
+    pub install: bool,
+    /// For scripts
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub(super) fn run(options: &Doctor) -> Result<u8, Failure> {
     let mut text = Vec::new();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use nix::unistd::Pid;
 
-use super::args::{Down, Global};
+use super::args::Global;
 use super::failure::{Code, Failure};
 use super::progress::Printer;
 use super::project;
@@ -18,6 +19,14 @@ use crate::lab::state::StateDir;
 
 /// How long the lab may take to end once everything in it has.
 const END: Duration = Duration::from_secs(10);
+
+/// `down`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Down {
+    /// Remove the volumes too: data and secrets are gone
+    #[arg(short, long)]
+    pub volumes: bool,
+}
 
 pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
     let state = project::find(global)?;

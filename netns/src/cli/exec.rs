@@ -3,17 +3,42 @@
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
+use clap::Args;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::args::{Exec, Global};
+use super::args::Global;
 use super::failure::{Code, Failure};
 use super::project;
 use super::pty::Pty;
 use crate::lab::client::Client;
 use crate::lab::protocol::{Reply, Request};
+
+/// `exec`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  netns-setup exec postgres psql -U postgres -c 'select 1'
+  netns-setup exec redis redis-server --version
+  netns-setup exec product-service-2 cat /etc/hosts
+  echo 'select 1' | netns-setup exec postgres psql -U postgres")]
+pub(super) struct Exec {
+    /// No terminal of its own, even when this is one
+    #[arg(short = 'T', long)]
+    pub no_tty: bool,
+    /// Service (its first instance that runs) or instance
+    pub target: String,
+    /// Program and arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub argv: Vec<String>,
+}
 
 pub(super) fn run(global: &Global, exec: &Exec) -> Result<u8, Failure> {
     let state = project::find_up(global)?;

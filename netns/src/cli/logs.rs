@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::args::{Global, Logs};
+use clap::Args;
+
+use super::args::Global;
 use super::failure::{Code, Failure};
 use super::project;
 use super::terminal::{Paint, out};
@@ -12,6 +14,19 @@ use crate::lab::state::StateDir;
 
 /// How often files are looked at with `--follow`.
 const FOLLOW: Duration = Duration::from_millis(100);
+
+/// `logs`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Logs {
+    /// Go on as more is written, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only so many lines of each, from the end
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub tail: Option<usize>,
+    /// Services or instances [default: all]
+    pub services: Vec<String>,
+}
 
 pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
     let state = project::find(global)?;

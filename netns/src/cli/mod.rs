@@ -45,7 +45,7 @@ pub fn run() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<u8, Failure> {
     let global = &cli.global;
     match &cli.command {
-        None => up::run(global, &args::Up::default()),
+        None => up::run(global, &up::Up::default()),
         Some(Command::Up(up)) => up::run(global, up),
         Some(Command::Down(down)) => down::run(global, down),
         Some(Command::Ps(form)) => ps::run(global, form),

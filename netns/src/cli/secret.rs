@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::args::{Global, Secret};
+use clap::Args;
+
+use super::args::Global;
 use super::failure::{Code, Failure};
 use super::project;
 use super::terminal::out;
@@ -12,6 +14,13 @@ use crate::lab::state::StateDir;
 
 /// Where services find their secrets.
 const SECRETS: &str = "/run/secrets";
+
+/// `secret`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Secret {
+    /// Its name, as in admin-token; without it: the names
+    pub name: Option<String>,
+}
 
 pub(super) fn run(global: &Global, secret: &Secret) -> Result<u8, Failure> {
     let loaded = project::load(global)?;

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::{Args, Parser};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use super::args::{Global, Up};
+use super::args::{Global, scale, seconds};
 use super::failure::{Code, Failure};
 use super::logs::Streams;
 use super::progress::Printer;
@@ -35,6 +37,52 @@ const GOING: Duration = Duration::from_secs(120);
 /// How long a lab that is just coming up, or ending, may have nobody to ask, and how long to wait before asking again.
 const MUTE: Duration = Duration::from_secs(3);
 const MUTE_PAUSE: Duration = Duration::from_millis(20);
+
+/// `up`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  netns-setup up -d --wait-timeout 60
+  netns-setup up --scale product-service=3 --scale order-service=2
+  HTTP_PORT=8081 GATEWAY_PORT=3002 ADMIN_PORT=3003 netns-setup -p second up -d
+                                    a second lab beside the first")]
+pub(super) struct Up {
+    /// Return when everything is healthy, leaving it running
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Number of instances of a service; may be given again
+    #[arg(long, value_name = "SERVICE=N", value_parser = scale)]
+    pub scale: Vec<(String, u32)>,
+    /// Run what was built before
+    #[arg(long)]
+    pub no_build: bool,
+    /// Run the binaries in this folder; builds nothing
+    #[arg(long, value_name = "FOLDER", env = "NETNS_BIN_DIR", hide_env = true)]
+    pub bin_dir: Option<PathBuf>,
+    /// Cargo profile to build with
+    #[arg(
+        long,
+        value_name = "PROFILE",
+        default_value = "release",
+        env = "NETNS_BUILD_PROFILE"
+    )]
+    pub profile: String,
+    /// Give up when something is not healthy after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
+    pub wait_timeout: Duration,
+}
+
+impl Default for Up {
+    fn default() -> Self {
+        /// Parses nothing but the defaults (and the environment), so that they are stated once.
+        #[derive(Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            up: Up,
+        }
+        Defaults::parse_from(["up"]).up
+    }
+}
 
 pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     let inherited = launch::inherited_descriptors();
