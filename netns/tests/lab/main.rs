@@ -2,8 +2,8 @@
 //! from outside and inside.
 //!
 //! Not a set of independent tests but one story after another, since a lab is brought up once and looked at from many sides:
-//! hence no libtest harness. Run by root it is told twice, the second time by an ordinary user. It touches nothing of the host;
-//! that nothing is left on it is part of what it checks.
+//! hence no libtest harness. Run by root they are told twice, the second time by an ordinary user. They touch nothing of the host;
+//! that nothing is left on it is part of what they check.
 
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
@@ -24,8 +24,30 @@ use std::process::ExitCode;
 use setting::Setting;
 use steps::Steps;
 
-/// What `cargo test -- FILTER` has to be part of for this test to run.
-const NAME: &str = "the_raw_lab";
+/// A story: told from its beginning to its end in labs of its own.
+#[derive(Clone, Copy)]
+enum Story {
+    Refusals,
+    Faults,
+    Shop,
+}
+
+/// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
+const STORIES: [(&str, Story); 3] = [
+    ("refusals", Story::Refusals),
+    ("faults", Story::Faults),
+    ("shop", Story::Shop),
+];
+
+impl Story {
+    async fn tell(self, steps: &mut Steps, setting: &Setting) {
+        match self {
+            Self::Refusals => refusals::tell(steps, setting).await,
+            Self::Faults => faults::tell(steps, setting).await,
+            Self::Shop => shop::tell(steps, setting).await,
+        }
+    }
+}
 
 fn main() -> ExitCode {
     if let Some(targets) = std::env::var_os(dial::VARIABLE) {
@@ -33,38 +55,51 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
-        println!("{NAME}: test");
+        for (name, _) in STORIES {
+            println!("{name}: test");
+        }
         return ExitCode::SUCCESS;
     }
-    let mut steps = Steps::begin();
-    if arguments
+    let filters: Vec<&str> = arguments
         .iter()
+        .map(String::as_str)
         .filter(|argument| !argument.starts_with('-'))
-        .all(|filter| NAME.contains(filter.as_str()))
-    {
+        .collect();
+    let chosen: Vec<Story> = STORIES
+        .into_iter()
+        .filter(|(name, _)| {
+            filters.is_empty() || filters.iter().any(|filter| name.contains(filter))
+        })
+        .map(|(_, story)| story)
+        .collect();
+    let mut steps = Steps::begin();
+    if !chosen.is_empty() {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build();
         runtime
             .expect("a runtime starts")
-            .block_on(tell(&mut steps));
+            .block_on(tell(&chosen, &filters, &mut steps));
     }
     steps.end()
 }
 
-async fn tell(steps: &mut Steps) {
+async fn tell(chosen: &[Story], filters: &[&str], steps: &mut Steps) {
     let setting = match Setting::find() {
         Ok(setting) => setting,
         Err(error) => return steps.fail("the programs are there", &error),
     };
-    refusals::tell(steps, &setting).await;
-    faults::tell(steps, &setting).await;
-    shop::tell(steps, &setting).await;
+    for story in chosen {
+        story.tell(steps, &setting).await;
+    }
     if setting.is_root() {
         match setting.for_ordinary_user() {
-            Ok(story) => steps.retell(story),
-            Err(error) => steps.fail("the story is told again by an ordinary user", &error),
+            Ok(mut retelling) => {
+                retelling.args(filters);
+                steps.retell(retelling);
+            }
+            Err(error) => steps.fail("the stories are told again by an ordinary user", &error),
         }
     }
 }

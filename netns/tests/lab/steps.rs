@@ -97,7 +97,7 @@ impl Steps {
                 }
                 self.failures.extend(failures);
             }
-            Err(error) => self.fail("the story is told again by an ordinary user", &error),
+            Err(error) => self.fail("the stories are told again by an ordinary user", &error),
         }
     }
 
