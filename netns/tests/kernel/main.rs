@@ -9,6 +9,7 @@
     reason = "a test: a panic is its failure, printing its report, and the time it took a figure for people"
 )]
 
+mod figures;
 mod lab;
 mod network;
 mod relay;
@@ -38,7 +39,7 @@ struct Scenario {
     outside: fn(&mut Launched, SocketAddr),
 }
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 9] = [
     inside_only("a_sandbox_sees_only_its_own", sandbox::sees_only_its_own),
     inside_only("further_programs_join_a_sandbox", sandbox::further_programs),
     inside_only("failures_name_the_step", sandbox::failures_name_the_step),
@@ -46,6 +47,10 @@ const SCENARIOS: [Scenario; 8] = [
     inside_only(
         "exactly_the_flows_are_open",
         network::exactly_the_flows_are_open,
+    ),
+    inside_only(
+        "networks_of_several_sizes",
+        figures::networks_of_several_sizes,
     ),
     Scenario {
         name: "a_host_port_reaches_an_instance",
