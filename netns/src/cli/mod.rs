@@ -14,6 +14,7 @@ mod pty;
 mod secret;
 mod summary;
 mod terminal;
+mod until;
 mod up;
 
 use std::process::ExitCode;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::args::{Global, Json};
 use super::failure::{Code, Failure};
-use super::project;
 use super::terminal::{Paint, QUOTED, cut, duration, out, table};
+use super::{project, until};
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
@@ -60,6 +60,9 @@ pub(super) fn status(state: &StateDir) -> Result<Status, Failure> {
 
 /// The status as a table, and the last words of what is in trouble.
 pub(super) fn shown(status: &Status) -> String {
+    if let Some(held) = &status.held {
+        return until::shown(held);
+    }
     let paint = Paint::stdout();
     let rows: Vec<Vec<String>> = status
         .instances

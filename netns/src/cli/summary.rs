@@ -1,17 +1,19 @@
 //! What `up` says once everything stands: addresses, what was built, how long it took.
 
 use super::terminal::{Paint, counted, megabytes};
+use super::until;
 use crate::compose::{Policy, Project};
-use crate::plan::Plan;
+use crate::plan::{Held, Plan};
 
 /// What the summary says beside what the lab itself reports.
 pub(super) struct Told {
     pub summary: String,
+    pub held: Option<Held>,
     pub build_ms: u64,
     pub network_ms: f64,
 }
 
-/// What stands, said once it does.
+/// What is built, for [`ready`].
 pub(super) fn summary(project: &Project, plan: &Plan) -> String {
     let mut text = String::new();
     for port in &plan.publish {
@@ -78,8 +80,22 @@ fn wrapped(head: &str, items: &[String]) -> String {
     text
 }
 
+/// What stands, said once it does: see [`ready`] and [`until::shown`].
+pub(super) fn stands(
+    told: &Told,
+    at_ms: u64,
+    memory: &[(String, u64)],
+    foreground: bool,
+) -> String {
+    match &told.held {
+        Some(at) if foreground => format!("\n{}  Ctrl-C takes it down\n", until::shown(at)),
+        Some(at) => format!("\n{}", until::shown(at)),
+        None => ready(told, at_ms, memory, foreground),
+    }
+}
+
 /// The whole text, for when the lab has become healthy `at_ms` after it began.
-pub(super) fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foreground: bool) -> String {
+fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foreground: bool) -> String {
     let paint = Paint::stderr();
     let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
     let mut text = format!(
@@ -117,7 +133,7 @@ pub(super) fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foregroun
 }
 
 /// This program as it was called, so that what is printed can be typed: few have it on their PATH.
-fn invocation() -> String {
+pub(super) fn invocation() -> String {
     std::env::args_os().next().map_or_else(
         || "netns-setup".into(),
         |program| program.to_string_lossy().into_owned(),

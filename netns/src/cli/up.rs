@@ -16,9 +16,9 @@ use super::failure::{Code, Failure};
 use super::logs::Streams;
 use super::progress::Printer;
 use super::project::{self, Loaded};
-use super::summary::{Told, ready, summary};
+use super::summary::{Told, stands, summary};
 use super::terminal::{out, say};
-use super::{doctor, ps};
+use super::{doctor, ps, until};
 use crate::kernel::wait_for_end;
 use crate::lab::build::{self, Binaries};
 use crate::lab::clock::{Clock, millis};
@@ -45,7 +45,8 @@ Examples:
   netns-setup up -d --wait-timeout 60
   netns-setup up --scale product-service=3 --scale order-service=2
   HTTP_PORT=8081 GATEWAY_PORT=3002 ADMIN_PORT=3003 netns-setup -p second up -d
-                                    a second lab beside the first")]
+                                    a second lab beside the first
+  netns-setup up --until 17         the network's first 17 steps, no instance")]
 pub(super) struct Up {
     /// Return when everything is healthy, leaving it running
     #[arg(short, long)]
@@ -70,6 +71,10 @@ pub(super) struct Up {
     /// Give up when something is not healthy after so many seconds
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     pub wait_timeout: Duration,
+    /// Build the network up to this step, start no instance, and hold there, for
+    /// a look at what the step has made; `config --format plan` numbers the steps
+    #[arg(long, value_name = "STEP")]
+    pub until: Option<usize>,
 }
 
 impl Default for Up {
@@ -90,9 +95,18 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     let scale: BTreeMap<String, u32> = up.scale.iter().cloned().collect();
     let plan = plan::plan(&project, &scale)
         .map_err(|error| Failure::new(Code::BadFile, format!("error: {error}")))?;
+    let (plan, held) = match up.until {
+        Some(step) => until::part_of(plan, step).map(|(plan, held)| (plan, Some(held)))?,
+        None => (plan, None),
+    };
     let clock = Clock::start();
     if let Some(status) = running(&project.name, &state, clock)? {
-        let how = if status.ready_ms.is_some() {
+        if status.held != held {
+            return Err(until::differs(&project.name, &status));
+        }
+        let how = if held.is_some() {
+            "is held already"
+        } else if status.ready_ms.is_some() {
             "is up already"
         } else {
             "is coming up already"
@@ -110,9 +124,13 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         )
     })?;
     let clock = Clock::start();
-    let binaries = binaries(up, &project)?;
+    let binaries = match held {
+        Some(_) => Binaries::default(),
+        None => binaries(up, &project)?,
+    };
     let mut told = Told {
         summary: summary(&project, &plan),
+        held: held.clone(),
         build_ms: millis(clock.now()),
         network_ms: 0.0,
     };
@@ -126,6 +144,7 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     let launch = Launch {
         project,
         plan,
+        held,
         state: state.clone(),
         binaries,
         reserved,
@@ -236,7 +255,7 @@ fn watch(
                         Progress::Failed { .. } => failed = true,
                         Progress::Ready { at_ms, memory } => {
                             is_up = true;
-                            say(&ready(told, *at_ms, memory, streams.is_some()));
+                            say(&stands(told, *at_ms, memory, streams.is_some()));
                             if streams.is_none() {
                                 launched.detach()?;
                                 return Ok(0);

@@ -21,7 +21,7 @@ use super::state::StateDir;
 use super::{client, logs};
 use crate::compose::{Project, Run};
 use crate::kernel::{self, Entered, Failure};
-use crate::plan::Plan;
+use crate::plan::{Held, Plan};
 
 /// The log of the lab's first process itself, beside those of the instances.
 pub const OWN_LOG: &str = "netns-setup";
@@ -36,6 +36,8 @@ pub struct Launch {
     pub project: Project,
     /// What to build.
     pub plan: Plan,
+    /// Where it is held, the plan going no further; `None`: nowhere.
+    pub held: Option<Held>,
     /// Where its state is kept.
     pub state: StateDir,
     /// The built services.
@@ -158,6 +160,7 @@ pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
             let lab = Lab {
                 project: launch.project,
                 plan: launch.plan,
+                held: launch.held,
                 state,
                 binaries: launch.binaries,
                 listeners,

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Held;
+
 /// The protocol's version. A lab that was started by another version of the program is told from a broken one by it.
 pub const VERSION: u32 = 1;
 
@@ -168,6 +170,9 @@ pub struct Status {
     /// Whether it is being taken down.
     #[serde(default)]
     pub stopping: bool,
+    /// Where its bring-up is held (`up --until`); not there when it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     /// Published ports.
     pub published: Vec<PublishedPort>,
     /// The instances, by service and index.

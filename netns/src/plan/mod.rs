@@ -3,6 +3,7 @@
 //! Pure: the same project and scale give the same plan, whatever the order of the services in the file.
 
 mod addresses;
+mod held;
 mod hosts;
 mod model;
 mod op;
@@ -12,6 +13,7 @@ mod publish;
 mod ruleset;
 mod steps;
 
+pub use held::Held;
 pub use model::*;
 pub use op::Op;
 
@@ -81,13 +83,15 @@ impl Plan {
         self.instances.iter().find(|instance| instance.name == name)
     }
 
-    /// The steps as a shell script that does by hand what the lab does by netlink. To be run in namespaces of its own:
+    /// The steps as a shell script that does by hand what the lab does by netlink, each numbered. To be run in namespaces of its own:
     /// `unshare -Urnmpf --mount-proc sh -c 'mount -t tmpfs tmpfs /run; mkdir /run/netns; sh plan.sh; exec bash'`.
     #[must_use]
     pub fn script(&self) -> String {
         let mut text = String::from("#!/bin/sh -e\n");
-        for op in &self.ops {
-            let _ = writeln!(text, "{op}");
+        for (step, op) in (1..).zip(&self.ops) {
+            let command = op.to_string();
+            let (first, rest) = command.split_at(command.find('\n').unwrap_or(command.len()));
+            let _ = writeln!(text, "{first}  # {step}{rest}");
         }
         text
     }

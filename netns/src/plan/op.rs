@@ -113,6 +113,17 @@ impl Op {
     }
 }
 
+impl Op {
+    /// The equivalent command in one line, for messages: a ruleset goes unquoted.
+    #[must_use]
+    pub fn command(&self) -> String {
+        match self {
+            Self::Ruleset { namespace, .. } => format!("ip netns exec {namespace} nft -f -"),
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -19,14 +19,6 @@ pub(super) fn phase_of(op: &Op) -> &'static str {
     }
 }
 
-/// The command for an error message: a ruleset is too long for one.
-pub(super) fn command_of(op: &Op) -> String {
-    match op {
-        Op::Ruleset { namespace, .. } => format!("ip netns exec {namespace} nft -f -"),
-        _ => op.to_string(),
-    }
-}
-
 /// Adds what a person can do, where that is known.
 pub(super) fn hint(op: &Op, failure: Failure) -> Failure {
     if failure.remedy.is_some() {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::sched::{CloneFlags, setns};
 
-use super::describe::{command_of, hint, phase_of};
+use super::describe::{hint, phase_of};
 use super::{BuildError, Network};
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::namespace::NetNamespace;
@@ -49,7 +49,7 @@ impl<'network> Worker<'network> {
         self.network
             .book(phase_of(op), now().saturating_duration_since(start));
         outcome.map_err(|failure| BuildError {
-            command: command_of(op),
+            command: op.command(),
             failure: hint(op, failure),
         })
     }

@@ -31,7 +31,7 @@ use super::state::StateDir;
 use crate::compose::{MountSource, Project};
 use crate::kernel::enter::Inside;
 use crate::kernel::{self, Network};
-use crate::plan::Plan;
+use crate::plan::{Held, Op, Plan};
 
 /// Everything that the launcher hands over. Lives across the fork.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Lab {
     pub project: Project,
     /// What to build.
     pub plan: Plan,
+    /// Where it is held, the plan going no further; `None`: nowhere.
+    pub held: Option<Held>,
     /// Where its state is kept.
     pub state: StateDir,
     /// The built services.
@@ -107,9 +109,11 @@ fn prepare(
         .map_err(|error| format!("prepare {}: {error}", lab.state.path().display()))?;
     let began = clock.now();
     let network = kernel::build(&lab.plan).map_err(|error| error.to_string())?;
+    let made = |op: &&Op| matches!(op, Op::AddNamespace { .. });
+    let namespaces = lab.plan.ops.iter().filter(made);
     link.tell(&Progress::Network {
         took_ms: (clock.now() - began).as_secs_f64() * 1e3,
-        namespaces: lab.plan.instances.len() + 2,
+        namespaces: namespaces.count(),
         operations: lab.plan.ops.len(),
     });
     Ok((pid, network))

@@ -169,6 +169,7 @@ impl Keeper {
             network_ms: self.network_ms,
             ready_ms: self.ready_ms,
             stopping: self.supervisor.is_stopping(),
+            held: self.lab.held.clone(),
             published: self
                 .lab
                 .plan
