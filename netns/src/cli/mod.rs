@@ -31,6 +31,10 @@ pub fn run() -> ExitCode {
     if let Some(code) = crate::kernel::sandbox::intercept() {
         return code;
     }
+    // Nor has the guardian of a lab's control groups.
+    if let Some(code) = crate::kernel::cgroup::guardian::intercept() {
+        return code;
+    }
     let cli = Cli::parse();
     match dispatch(&cli) {
         Ok(code) => ExitCode::from(code),

@@ -8,6 +8,7 @@
 //! frees every process, namespace, link and rule.
 
 mod apply;
+pub mod cgroup;
 pub mod enter;
 mod failure;
 mod identity;

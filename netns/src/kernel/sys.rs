@@ -1,7 +1,7 @@
 //! The system calls that have no safe wrapper: the crate's only unsafe code.
 #![expect(
     unsafe_code,
-    reason = "fork, mount_setattr, close_range, pidfd_open, keyctl and signal have no safe wrapper in std or nix"
+    reason = "fork, mount_setattr, close_range, pidfd_open, getxattr, keyctl and signal have no safe wrapper in std or nix"
 )]
 
 use std::ffi::CString;
@@ -72,6 +72,26 @@ pub(super) fn close_on_exec_from_3() -> Result<(), Errno> {
         )
     };
     Errno::result(answer).map(drop)
+}
+
+/// Closes every descriptor from 3 on. For a process at its start, which owns none of them yet.
+pub(super) fn close_from_3() -> Result<(), Errno> {
+    // SAFETY: the one caller has opened nothing yet, so nothing in this process owns what is closed.
+    let answer = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    Errno::result(answer).map(drop)
+}
+
+/// Whether the file has the extended attribute `name` (`getxattr(2)`), as far as the caller may see.
+pub(super) fn has_attribute(path: &Path, name: &str) -> bool {
+    let (Ok(path), Ok(name)) = (
+        CString::new(path.as_os_str().as_bytes()),
+        CString::new(name),
+    ) else {
+        return false;
+    };
+    // SAFETY: both are C strings that live until the call returns; a size of 0 asks for the value's length and writes nothing.
+    let answer = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) };
+    answer >= 0
 }
 
 /// A descriptor for a process (`pidfd_open(2)`): readable once it has ended, and never another process's.
