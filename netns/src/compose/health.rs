@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::docker_only::Scope;
 use super::model::{Condition, Dependency, Healthcheck, Restart};
 use super::node::{Node, Value};
 use super::reader::{Reader, nearest};
@@ -98,6 +97,7 @@ impl Reader<'_> {
         let started = Dependency {
             condition: Condition::ServiceStarted,
             required: true,
+            restart: false,
         };
         match &node.value {
             Value::List(items) => {
@@ -114,12 +114,8 @@ impl Reader<'_> {
                     self.places
                         .insert(format!("depends:{service}:{}", key.name), key.at);
                     let what = format!("depends_on.{}", key.name);
-                    let fields = self.fields(
-                        value,
-                        &what,
-                        Some(Scope::Dependency),
-                        &["condition", "required"],
-                    );
+                    let fields =
+                        self.fields(value, &what, None, &["condition", "required", "restart"]);
                     let condition = fields.get("condition").and_then(|(_, node)| {
                         let form =
                             "service_started, service_healthy or service_completed_successfully";
@@ -132,14 +128,17 @@ impl Reader<'_> {
                             _ => None,
                         })
                     });
-                    let required = fields
-                        .get("required")
-                        .and_then(|(_, node)| self.boolean(node, "required"));
+                    let mut flag = |key: &str| {
+                        let (_, node) = fields.get(key)?;
+                        self.boolean(node, key)
+                    };
+                    let (required, restart) = (flag("required"), flag("restart"));
                     dependencies.insert(
                         key.name.clone(),
                         Dependency {
                             condition: condition.unwrap_or(started.condition),
                             required: required.unwrap_or(true),
+                            restart: restart.unwrap_or(false),
                         },
                     );
                 }

@@ -124,6 +124,8 @@ pub struct Dependency {
     pub condition: Condition,
     /// Whether a dependency that is scaled to zero holds the service back.
     pub required: bool,
+    /// Whether a restart of the dependency that a person asks for restarts the service too.
+    pub restart: bool,
 }
 
 /// `depends_on.<service>.condition`.

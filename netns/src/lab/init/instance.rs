@@ -43,6 +43,7 @@ pub(super) fn unit(service: &Service, instance: &Instance) -> Unit {
             .map(|(service, dependency)| Dependency {
                 service: service.clone(),
                 condition: dependency.condition,
+                restart: dependency.restart,
             })
             .collect(),
         restart: service.restart,

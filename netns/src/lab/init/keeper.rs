@@ -1,7 +1,7 @@
 //! The main task: takes messages, asks the supervisor core, carries out what it answers.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,35 +10,18 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use super::hand::Hand;
 use super::process::Starter;
 use super::serve::Message;
 use super::{Lab, instance};
-use crate::compose::Run;
 use crate::kernel::enter::heed_signals;
-use crate::kernel::sandbox::{ExecSpec, SandboxSpec};
 use crate::lab::clock::Clock;
 use crate::lab::logs;
-use crate::lab::protocol::{InstanceState, Reply};
-use crate::lab::supervise::{Action, Event, Supervisor, Time};
+use crate::lab::protocol::Reply;
+use crate::lab::supervise::{Action, Event, Id, Supervisor, Time};
 
 /// How often log files are looked at for their size.
 const ROTATE_EVERY: Duration = Duration::from_secs(1);
-
-/// An instance, as far as running it goes.
-#[derive(Debug)]
-pub(super) struct Hand {
-    pub(super) spec: Arc<SandboxSpec>,
-    pub(super) check: Option<(Arc<ExecSpec>, Duration)>,
-    pub(super) stop_signal: Signal,
-    pub(super) log: PathBuf,
-    pub(super) is_built: bool,
-    /// Counts starts, so that news of an earlier process is not taken for news of this one.
-    pub(super) run: u64,
-    pub(super) pid: Option<Pid>,
-    pub(super) since: Time,
-    pub(super) shown: InstanceState,
-    pub(super) problem: Option<String>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -53,7 +36,7 @@ pub(super) struct Keeper {
     pub(super) network_ms: f64,
     pub(super) clock: Clock,
     pub(super) supervisor: Supervisor,
-    pub(super) hands: Vec<Hand>,
+    pub(super) hands: BTreeMap<Id, Hand>,
     pub(super) starter: Starter,
     pub(super) listeners: Vec<UnboundedSender<Reply>>,
     pub(super) detached: bool,
@@ -75,31 +58,13 @@ impl Keeper {
             binaries: &lab.binaries,
             postgres_programs: instance::postgres_programs("/usr/lib/postgresql".as_ref()),
         };
-        let mut units = Vec::new();
-        let mut hands = Vec::new();
+        let mut supervisor = Supervisor::default();
+        let mut hands = BTreeMap::new();
         for planned in &lab.plan.instances {
-            let Some(service) = lab.project.services.get(&planned.service) else {
-                continue;
-            };
-            let spec = instance::sandbox(service, planned, &machine);
-            units.push(instance::unit(service, planned));
-            hands.push(Hand {
-                check: service.healthcheck.as_ref().map(|check| {
-                    (
-                        Arc::new(instance::health_check(&spec, check)),
-                        check.timeout,
-                    )
-                }),
-                spec: Arc::new(spec),
-                stop_signal: service.stop_signal.parse().unwrap_or(Signal::SIGTERM),
-                log: lab.state.log(&planned.name),
-                is_built: matches!(service.run, Run::Cargo { .. }),
-                run: 0,
-                pid: None,
-                since: Time::ZERO,
-                shown: InstanceState::Waiting,
-                problem: None,
-            });
+            if let Some(service) = lab.project.services.get(&planned.service) {
+                let id = supervisor.add(instance::unit(service, planned));
+                hands.insert(id, Hand::new(service, planned, &machine));
+            }
         }
         let network_ms = starter.network.duration().as_secs_f64() * 1e3;
         Self {
@@ -107,7 +72,7 @@ impl Keeper {
             pid,
             network_ms,
             clock,
-            supervisor: Supervisor::new(units),
+            supervisor,
             hands,
             starter,
             listeners: vec![to_launcher],
@@ -149,36 +114,18 @@ impl Keeper {
 
     fn hear(&mut self, message: Message) {
         match message {
-            Message::Spawned {
-                index,
-                run,
-                started,
-            } if run == self.hands[index].run => {
-                let hand = &mut self.hands[index];
-                match started {
-                    Ok(pid) => {
-                        hand.pid = Some(pid);
-                        hand.problem = None;
-                        self.take(Event::Started(index));
-                    }
-                    Err(problem) => {
-                        hand.problem = Some(problem);
-                        self.take(Event::StartFailed(index));
-                    }
+            Message::Spawned { id, run, started } => self.spawned(id, run, started),
+            Message::Exited { id, run, exit } => {
+                if let Some(hand) = self.hand_of(id, run) {
+                    hand.pid = None;
+                    self.take(Event::Exited(id, exit));
                 }
             }
-            Message::Exited { index, run, exit } if run == self.hands[index].run => {
-                self.hands[index].pid = None;
-                self.take(Event::Exited(index, exit));
+            Message::Probed { id, run, healthy } => {
+                if self.hand_of(id, run).is_some() {
+                    self.take(Event::Probed(id, healthy));
+                }
             }
-            Message::Probed {
-                index,
-                run,
-                healthy,
-            } if run == self.hands[index].run => {
-                self.take(Event::Probed(index, healthy));
-            }
-            Message::Spawned { .. } | Message::Exited { .. } | Message::Probed { .. } => {}
             Message::Status(answer) => {
                 let _ = answer.send(self.status()); // the one who asked may be gone
             }
@@ -200,6 +147,29 @@ impl Keeper {
         }
     }
 
+    /// The instance, if the news is of its present process.
+    fn hand_of(&mut self, id: Id, run: u64) -> Option<&mut Hand> {
+        self.hands.get_mut(&id).filter(|hand| hand.run == run)
+    }
+
+    fn spawned(&mut self, id: Id, run: u64, started: Result<Pid, String>) {
+        let Some(hand) = self.hand_of(id, run) else {
+            return;
+        };
+        let event = match started {
+            Ok(pid) => {
+                hand.pid = Some(pid);
+                hand.problem = None;
+                Event::Started(id)
+            }
+            Err(problem) => {
+                hand.problem = Some(problem);
+                Event::StartFailed(id)
+            }
+        };
+        self.take(event);
+    }
+
     pub(super) fn take(&mut self, event: Event) {
         let now = self.clock.now();
         for action in self.supervisor.decide(event, now) {
@@ -210,38 +180,51 @@ impl Keeper {
     }
 
     fn carry_out(&mut self, action: Action, now: Time) {
+        let (Action::Start(id)
+        | Action::Probe(id)
+        | Action::Stop(id)
+        | Action::Kill(id)
+        | Action::Forget(id)) = action
+        else {
+            self.finished = true;
+            return;
+        };
+        let Some(hand) = self.hands.get_mut(&id) else {
+            return;
+        };
         match action {
-            Action::Start(index) => {
-                let hand = &mut self.hands[index];
+            Action::Start(_) => {
                 hand.run += 1;
                 hand.since = now;
                 self.starter
-                    .start(index, hand.run, Arc::clone(&hand.spec), hand.log.clone());
+                    .start(id, hand.run, Arc::clone(&hand.spec), hand.log.clone());
             }
-            Action::Probe(index) => {
-                let hand = &self.hands[index];
+            Action::Probe(_) => {
                 if let (Some(pid), Some((check, timeout))) = (hand.pid, &hand.check) {
                     self.starter
-                        .probe(index, hand.run, pid, Arc::clone(check), *timeout);
+                        .probe(id, hand.run, pid, Arc::clone(check), *timeout);
                 }
             }
-            Action::Stop(index) => {
-                self.hands[index].since = now;
-                if let Some(pid) = self.hands[index].pid {
-                    Starter::stop(pid, self.hands[index].stop_signal);
+            Action::Stop(_) => {
+                hand.since = now;
+                if let Some(pid) = hand.pid {
+                    Starter::stop(pid, hand.stop_signal);
                 }
             }
-            Action::Kill(index) => {
-                if let Some(pid) = self.hands[index].pid {
+            Action::Kill(_) => {
+                if let Some(pid) = hand.pid {
                     let _ = kill(pid, Signal::SIGKILL); // it may have ended just now; its end is on its way here
                 }
             }
-            Action::Finish => self.finished = true,
+            Action::Forget(_) => {
+                self.hands.remove(&id);
+            }
+            Action::Finish => {}
         }
     }
 
     fn rotate_logs(&self) {
-        for hand in &self.hands {
+        for hand in self.hands.values() {
             if let Err(error) = logs::rotate(&hand.log, logs::LIMIT) {
                 tracing::warn!(%error, log = %hand.log.display(), "cannot turn the log over");
             }

@@ -4,6 +4,7 @@
 //! socket, a health check that hangs) is a task or a thread of its own that sends a message when it is done.
 
 mod control;
+mod hand;
 mod instance;
 mod keeper;
 mod launcher;

@@ -15,6 +15,7 @@ use crate::kernel::reaper::Reaper;
 use crate::kernel::sandbox::{self, ExecSpec, SandboxSpec, Streams};
 use crate::kernel::{Identity, Network};
 use crate::lab::logs;
+use crate::lab::supervise::Id;
 
 /// How often, and how long apart, a program is looked at for a handler of its stop signal: a second in all.
 const HANDLER_TRIES: u32 = 50;
@@ -31,7 +32,7 @@ pub(super) struct Starter {
 
 impl Starter {
     /// Starts the instance; [`Message::Spawned`] and, when it ends, [`Message::Exited`] follow.
-    pub(super) fn start(&self, index: usize, run: u64, spec: Arc<SandboxSpec>, log: PathBuf) {
+    pub(super) fn start(&self, id: Id, run: u64, spec: Arc<SandboxSpec>, log: PathBuf) {
         let starter = self.clone();
         tokio::spawn(async move {
             let blocking = starter.clone();
@@ -39,14 +40,10 @@ impl Starter {
             let started = started.unwrap_or_else(|error| Err(error.to_string()));
             let pid = started.as_ref().ok().copied();
             // The main task is gone only when the lab ends.
-            let _ = starter.messages.send(Message::Spawned {
-                index,
-                run,
-                started,
-            });
+            let _ = starter.messages.send(Message::Spawned { id, run, started });
             if let Some(pid) = pid {
                 let exit = starter.reaper.exit_of(pid).await;
-                let _ = starter.messages.send(Message::Exited { index, run, exit });
+                let _ = starter.messages.send(Message::Exited { id, run, exit });
             }
         });
     }
@@ -90,7 +87,7 @@ impl Starter {
     /// Runs the instance's health check once; [`Message::Probed`] follows, at the latest after `timeout` and what killing takes.
     pub(super) fn probe(
         &self,
-        index: usize,
+        id: Id,
         run: u64,
         target: Pid,
         spec: Arc<ExecSpec>,
@@ -113,11 +110,7 @@ impl Starter {
                 }
                 _ => false,
             };
-            let _ = starter.messages.send(Message::Probed {
-                index,
-                run,
-                healthy,
-            });
+            let _ = starter.messages.send(Message::Probed { id, run, healthy });
         });
     }
 }

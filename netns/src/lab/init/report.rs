@@ -2,6 +2,7 @@
 
 use nix::unistd::Pid;
 
+use super::hand::Hand;
 use super::keeper::{Keeper, Stage};
 use super::serve::Located;
 use super::{instance, status};
@@ -9,7 +10,7 @@ use crate::kernel::reaper::Exit;
 use crate::lab::clock::millis;
 use crate::lab::logs;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Progress, PublishedPort, Reply, Status};
-use crate::lab::supervise::{Event, State, Time, Verdict};
+use crate::lab::supervise::{Event, Id, Slot, State, Time, Verdict};
 
 /// Lines of an instance's log shown with its trouble.
 const TAIL: usize = 8;
@@ -17,15 +18,17 @@ const TAIL: usize = 8;
 impl Keeper {
     /// Tells whoever listens about instances that reached another state.
     pub(super) fn show_changes(&mut self, now: Time) {
-        for (index, slot) in self.supervisor.slots().iter().enumerate() {
-            let hand = &mut self.hands[index];
-            let state = status::state_of(slot, self.supervisor.is_stopping(), hand.shown);
+        for (id, slot) in self.supervisor.slots() {
+            let Some(hand) = self.hands.get_mut(&id) else {
+                continue;
+            };
+            let state = status::state_of(slot);
             if state == hand.shown {
                 continue;
             }
             let had_been = std::mem::replace(&mut hand.shown, state);
             // That a one-shot runs is no news: what counts is that it completes.
-            if state == InstanceState::Running && self.supervisor.is_one_shot(index) {
+            if state == InstanceState::Running && self.supervisor.is_one_shot(id) {
                 continue;
             }
             // What was not running when everything was told to stop has not been stopped.
@@ -58,33 +61,22 @@ impl Keeper {
         if self.stage != Stage::ComingUp || self.supervisor.is_stopping() {
             return;
         }
-        let (instance, message) = match self.supervisor.verdict() {
+        let (failed, message) = match self.supervisor.verdict(|_| true) {
             Verdict::Ready => return self.announce_ready(now),
             Verdict::Pending if now < self.lab.wait_timeout => return,
             Verdict::Pending => {
-                let late = self.supervisor.slots().iter().position(|slot| {
-                    !slot.is_well() && !slot.has_completed() && slot.state != State::Waiting
-                });
                 let message = format!(
                     "not healthy after {} s",
                     self.lab.wait_timeout.as_secs_f64()
                 );
-                (late, message)
+                (self.late(|_| true), message)
             }
-            Verdict::Failed(index) => {
-                let slot = &self.supervisor.slots()[index];
-                let how = match (&self.hands[index].problem, slot.last_exit) {
-                    (Some(problem), _) => problem.clone(),
-                    (None, Some(exit)) if slot.in_crash_loop() => format!("keeps ending ({exit})"),
-                    (None, Some(exit)) => format!("ended ({exit})"),
-                    (None, None) => "could not be started".to_owned(),
-                };
-                (Some(index), how)
-            }
+            Verdict::Failed(id) => (Some(id), self.how_it_failed(id)),
         };
         self.stage = Stage::GivenUp;
-        let tail = instance.map_or_else(Vec::new, |index| logs::tail(&self.hands[index].log, TAIL));
-        let instance = instance.map(|index| self.supervisor.slots()[index].unit.name.clone());
+        let hand = failed.and_then(|id| self.hands.get(&id));
+        let tail = hand.map_or_else(Vec::new, |hand| logs::tail(&hand.log, TAIL));
+        let instance = hand.map(|hand| hand.planned.name.clone());
         let failed = Reply::Progress(Progress::Failed {
             instance,
             message,
@@ -95,18 +87,37 @@ impl Keeper {
         self.take(Event::Shutdown);
     }
 
+    /// What has been started and is not as wanted: whom to name when everything together takes too long.
+    fn late(&self, of: impl Fn(Id) -> bool) -> Option<Id> {
+        self.supervisor
+            .slots()
+            .find(|(id, slot)| of(*id) && !slot.is_as_wanted() && slot.state != State::Waiting)
+            .map(|(id, _)| id)
+    }
+
+    fn how_it_failed(&self, id: Id) -> String {
+        let problem = self.hands.get(&id).and_then(|hand| hand.problem.clone());
+        let slot = self.supervisor.slot(id);
+        match (problem, slot.and_then(|slot| slot.last_exit)) {
+            (Some(problem), _) => problem,
+            (None, Some(exit)) if slot.is_some_and(Slot::in_crash_loop) => {
+                format!("keeps ending ({exit})")
+            }
+            (None, Some(exit)) => format!("ended ({exit})"),
+            (None, None) => "could not be started".to_owned(),
+        }
+    }
+
     fn announce_ready(&mut self, now: Time) {
         self.stage = Stage::Up;
         self.ready_ms = Some(millis(now));
         let memory = self
-            .supervisor
-            .slots()
-            .iter()
-            .zip(&self.hands)
-            .filter(|(_, hand)| hand.is_built)
-            .filter_map(|(slot, hand)| {
+            .hands
+            .values()
+            .filter(|hand| hand.is_built)
+            .filter_map(|hand| {
                 Some((
-                    slot.unit.name.clone(),
+                    hand.planned.name.clone(),
                     status::resident_memory(hand.pid?.as_raw()),
                 ))
             })
@@ -126,8 +137,8 @@ impl Keeper {
         tty: bool,
     ) -> Result<Located, String> {
         let mut known = false;
-        for (slot, hand) in self.supervisor.slots().iter().zip(&self.hands) {
-            if slot.unit.name == target || slot.unit.service == target {
+        for hand in self.by_name() {
+            if hand.planned.name == target || hand.planned.service == target {
                 known = true;
                 if let Some(pid) = hand.pid {
                     return Ok(Located {
@@ -138,10 +149,9 @@ impl Keeper {
             }
         }
         let names: Vec<&str> = self
-            .supervisor
-            .slots()
-            .iter()
-            .map(|slot| slot.unit.name.as_str())
+            .by_name()
+            .into_iter()
+            .map(|hand| hand.planned.name.as_str())
             .collect();
         Err(if known {
             format!("{target} is not running; `netns-setup ps` shows why")
@@ -155,13 +165,12 @@ impl Keeper {
 
     pub(super) fn status(&self) -> Status {
         let now = self.clock.now();
-        let instances = self
-            .lab
-            .plan
-            .instances
-            .iter()
-            .zip(self.supervisor.slots())
-            .zip(&self.hands);
+        let mut instances: Vec<InstanceStatus> = self
+            .supervisor
+            .slots()
+            .filter_map(|(id, slot)| Some(instance_status(self.hands.get(&id)?, slot, now)))
+            .collect();
+        instances.sort_by(|a, b| (&a.service, a.index).cmp(&(&b.service, b.index)));
         Status {
             project: self.lab.plan.project.clone(),
             pid: self.pid,
@@ -182,38 +191,44 @@ impl Keeper {
                     target_port: port.target_port,
                 })
                 .collect(),
-            instances: instances
-                .map(|((planned, slot), hand)| {
-                    let in_trouble = slot.in_crash_loop()
-                        || matches!(
-                            hand.shown,
-                            InstanceState::Failed
-                                | InstanceState::Unhealthy
-                                | InstanceState::Restarting
-                        );
-                    let mut tail = if in_trouble {
-                        logs::tail(&hand.log, TAIL)
-                    } else {
-                        Vec::new()
-                    };
-                    tail.extend(hand.problem.clone());
-                    InstanceStatus {
-                        name: planned.name.clone(),
-                        service: planned.service.clone(),
-                        index: planned.index,
-                        state: hand.shown,
-                        health: status::health_word(slot).to_owned(),
-                        address: planned.link.as_ref().map(|link| link.address.addr()),
-                        lab_pid: hand.pid.map(Pid::as_raw),
-                        pid: None,
-                        uptime_ms: hand.pid.map(|_| millis(now.saturating_sub(hand.since))),
-                        restarts: slot.restarts,
-                        exit_code: slot.last_exit.map(Exit::shell_code),
-                        crash_loop: slot.in_crash_loop(),
-                        tail,
-                    }
-                })
-                .collect(),
+            instances,
         }
+    }
+
+    /// The instances by service and index.
+    fn by_name(&self) -> Vec<&Hand> {
+        let mut hands: Vec<&Hand> = self.hands.values().collect();
+        hands.sort_by_key(|hand| (&hand.planned.service, hand.planned.index));
+        hands
+    }
+}
+
+fn instance_status(hand: &Hand, slot: &Slot, now: Time) -> InstanceStatus {
+    let in_trouble = slot.in_crash_loop()
+        || matches!(
+            hand.shown,
+            InstanceState::Failed | InstanceState::Unhealthy | InstanceState::Restarting
+        );
+    let mut tail = if in_trouble {
+        logs::tail(&hand.log, TAIL)
+    } else {
+        Vec::new()
+    };
+    tail.extend(hand.problem.clone());
+    let planned = &hand.planned;
+    InstanceStatus {
+        name: planned.name.clone(),
+        service: planned.service.clone(),
+        index: planned.index,
+        state: hand.shown,
+        health: status::health_word(slot).to_owned(),
+        address: planned.link.as_ref().map(|link| link.address.addr()),
+        lab_pid: hand.pid.map(Pid::as_raw),
+        pid: None,
+        uptime_ms: hand.pid.map(|_| millis(now.saturating_sub(hand.since))),
+        restarts: slot.restarts,
+        exit_code: slot.last_exit.map(Exit::shell_code),
+        crash_loop: slot.in_crash_loop(),
+        tail,
     }
 }

@@ -18,6 +18,7 @@ use crate::kernel::sandbox::ExecSpec;
 use crate::kernel::{Identity, Network};
 use crate::lab::clock::Clock;
 use crate::lab::protocol::{Reply, Status, line};
+use crate::lab::supervise::Id;
 
 /// How long whoever listens may take to hear the last words.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -26,17 +27,17 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Message {
     Spawned {
-        index: usize,
+        id: Id,
         run: u64,
         started: Result<Pid, String>,
     },
     Exited {
-        index: usize,
+        id: Id,
         run: u64,
         exit: Exit,
     },
     Probed {
-        index: usize,
+        id: Id,
         run: u64,
         healthy: bool,
     },

@@ -3,10 +3,9 @@
 use crate::lab::protocol::InstanceState;
 use crate::lab::supervise::{Health, Slot, State};
 
-/// What people call where `slot` is. `before` is what was said last: what had ended before the lab was taken down was not stopped.
+/// What people call where `slot` is.
 #[must_use]
-pub(super) fn state_of(slot: &Slot, stopping: bool, before: InstanceState) -> InstanceState {
-    let had_ended = matches!(before, InstanceState::Completed | InstanceState::Failed);
+pub(super) fn state_of(slot: &Slot) -> InstanceState {
     match slot.state {
         State::Waiting => InstanceState::Waiting,
         State::Starting if slot.restarts > 0 => InstanceState::Restarting,
@@ -19,8 +18,7 @@ pub(super) fn state_of(slot: &Slot, stopping: bool, before: InstanceState) -> In
         },
         State::BackingOff { .. } => InstanceState::Restarting,
         State::Stopping { .. } => InstanceState::Stopping,
-        State::Ended(_) if had_ended => before,
-        State::Ended(_) if stopping => InstanceState::Stopped,
+        State::Stopped => InstanceState::Stopped,
         State::Ended(_) if slot.has_completed() => InstanceState::Completed,
         State::Ended(_) => InstanceState::Failed,
     }

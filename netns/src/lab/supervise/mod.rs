@@ -1,67 +1,73 @@
-//! What the lab's first process decides: which instance starts, is probed, restarted, stopped or killed, and when.
+//! What the lab's first process decides: which instance starts, is probed, restarted, stopped, killed or forgotten, and when.
 //!
 //! Pure: [`Supervisor::decide`] takes one event and the time and answers with the actions to carry out. It starts nothing,
 //! reads no clock and holds no file descriptor, so that every order of events can be tested (see the property tests).
+//!
+//! Each instance has a state, and beside it what is [`Wanted`] of it. What happens moves the state; what a person asks for only changes
+//! what is wanted, and [`Supervisor::decide`] then does whatever brings the one nearer to the other and is in order: nothing starts
+//! before what it depends on, and of what is to stop nothing stops before what depends on it.
 
 mod backoff;
 mod event;
 mod probe;
+#[cfg(test)]
+mod properties;
+mod request;
 mod slot;
 #[cfg(test)]
 mod tests;
 mod unit;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use backoff::{STREAK_RESET, restart_delay};
-pub use event::{Action, Event, State, Verdict};
+pub use event::{Action, Event, Grace, Id, Ids, State, Verdict, Wanted};
 pub use probe::{FAST_PROBE, Health, ProbeTimes};
 pub use slot::{CRASH_LOOP, SETTLED, Slot};
 pub use unit::{Dependency, NOT_STARTED, Unit};
 
 use crate::compose::Condition;
 use crate::kernel::reaper::Exit;
-use probe::Prober;
 use unit::restarts_again;
 
 /// Time since the lab's first process began, from a monotonic clock.
 pub type Time = Duration;
 
 /// Every instance of the lab.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Supervisor {
-    slots: Vec<Slot>,
+    slots: BTreeMap<Id, Slot>,
+    next: u32,
     stopping: bool,
     finished: bool,
 }
 
 impl Supervisor {
-    /// A lab of which nothing runs yet. Instances are numbered as in `units`.
-    #[must_use]
-    pub fn new(units: Vec<Unit>) -> Self {
-        let slots = units
-            .into_iter()
-            .map(|unit| Slot {
-                prober: Prober::new(unit.probe),
-                unit,
-                state: State::Waiting,
-                restarts: 0,
-                last_exit: None,
-                streak: 0,
-                settled: false,
-            })
-            .collect();
-        Self {
-            slots,
-            stopping: false,
-            finished: false,
+    /// One more instance, which the next event may start. Answers with what it is called from now on.
+    pub fn add(&mut self, unit: Unit) -> Id {
+        let id = Id(self.next);
+        self.next += 1;
+        self.slots.insert(id, Slot::new(unit));
+        id
+    }
+
+    /// What the instance will be from its next start on.
+    pub fn replace(&mut self, id: Id, unit: Unit) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.unit = unit;
         }
     }
 
-    /// Every instance, numbered as given.
+    /// Every instance, in the order in which they were added.
+    pub fn slots(&self) -> impl Iterator<Item = (Id, &Slot)> {
+        self.slots.iter().map(|(id, slot)| (*id, slot))
+    }
+
+    /// One instance; `None` when it has been forgotten.
     #[must_use]
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
+    pub fn slot(&self, id: Id) -> Option<&Slot> {
+        self.slots.get(&id)
     }
 
     /// Whether [`Event::Shutdown`] has happened.
@@ -72,43 +78,42 @@ impl Supervisor {
 
     /// Whether something waits for the instance to complete.
     #[must_use]
-    pub fn is_one_shot(&self, index: usize) -> bool {
-        let service = &self.slots[index].unit.service;
-        self.slots
-            .iter()
-            .flat_map(|slot| &slot.unit.after)
-            .any(|dependency| {
-                dependency.service == *service
-                    && dependency.condition == Condition::ServiceCompletedSuccessfully
-            })
+    pub fn is_one_shot(&self, id: Id) -> bool {
+        self.slot(id).is_some_and(|one_shot| {
+            self.slots
+                .values()
+                .flat_map(|slot| &slot.unit.after)
+                .any(|dependency| {
+                    dependency.service == one_shot.unit.service
+                        && dependency.condition == Condition::ServiceCompletedSuccessfully
+                })
+        })
     }
 
-    /// How bringing the lab up stands.
+    /// How the coming up of some instances stands; those that are gone, or going, do not count.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        let failed = |slot: &Slot| match slot.state {
-            State::Ended(exit) => !exit.is_some_and(Exit::success),
-            _ => slot.in_crash_loop() && !slot.is_well(),
-        };
-        if let Some(index) = self.slots.iter().position(failed) {
-            return Verdict::Failed(index);
+    pub fn verdict(&self, of: impl Fn(Id) -> bool) -> Verdict {
+        let mut verdict = Verdict::Ready;
+        for (id, slot) in self.slots().filter(|(id, _)| of(*id)) {
+            let has_failed = match slot.state {
+                State::Ended(exit) => !exit.success(),
+                _ => slot.in_crash_loop() && !slot.is_well(),
+            };
+            if has_failed && !slot.must_end() {
+                return Verdict::Failed(id);
+            }
+            if slot.wanted != Wanted::Gone && !slot.is_as_wanted() {
+                verdict = Verdict::Pending;
+            }
         }
-        let ready = self
-            .slots
-            .iter()
-            .all(|slot| slot.is_up() || slot.has_completed());
-        if ready {
-            Verdict::Ready
-        } else {
-            Verdict::Pending
-        }
+        verdict
     }
 
     /// When [`Event::Tick`] is due next, if time alone can change anything.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         self.slots
-            .iter()
+            .values()
             .filter_map(|slot| match slot.state {
                 State::Running { since } if !self.stopping => {
                     let settles = (!slot.settled && slot.must_settle()).then_some(since + SETTLED);
@@ -126,8 +131,12 @@ impl Supervisor {
         let mut actions = Vec::new();
         self.take_in(event, now, &mut actions);
         self.end_pauses(now, &mut actions);
+        self.end_what_must(now, &mut actions);
         if self.stopping {
-            self.stop_what_nothing_needs(now, &mut actions);
+            if !self.finished && self.slots.values().all(Slot::has_ended) {
+                self.finished = true;
+                actions.push(Action::Finish);
+            }
         } else {
             self.start_what_can_start(&mut actions);
             self.probe_what_is_due(now, &mut actions);
@@ -138,36 +147,34 @@ impl Supervisor {
     fn take_in(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         match event {
             Event::Tick => {}
-            Event::Started(index) => {
-                let slot = &mut self.slots[index];
-                slot.state = State::Running { since: now };
-                slot.settled = false;
-                slot.prober.begin(now);
-            }
-            Event::StartFailed(index) => self.ended(index, NOT_STARTED, now),
-            Event::Exited(index, exit) => self.ended(index, exit, now),
-            Event::Probed(index, ok) => {
-                let slot = &mut self.slots[index];
-                slot.prober.ended(ok, now);
-            }
-            Event::Shutdown => {
-                self.stopping = true;
-                for slot in &mut self.slots {
-                    if matches!(slot.state, State::Waiting | State::BackingOff { .. }) {
-                        slot.state = State::Ended(slot.last_exit);
-                    }
-                }
-                if self.slots.is_empty() {
-                    actions.push(Action::Finish);
-                    self.finished = true;
+            Event::Started(id) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.state = State::Running { since: now };
+                    slot.settled = false;
+                    slot.prober.begin(slot.unit.probe, now);
                 }
             }
+            Event::StartFailed(id) => self.ended(id, NOT_STARTED, now),
+            Event::Exited(id, exit) => self.ended(id, exit, now),
+            Event::Probed(id, ok) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.prober.ended(ok, now);
+                }
+            }
+            Event::Stop(ids, grace) => self.hold(&ids, grace, now),
+            Event::Kill(ids) => self.kill(&ids, actions),
+            Event::Start(ids) => self.start(&ids),
+            Event::Restart(ids, grace) => self.restart(&ids, grace),
+            Event::Remove(ids, grace) => self.remove(&ids, grace, now),
+            Event::Shutdown => self.stopping = true,
         }
     }
 
-    fn ended(&mut self, index: usize, exit: Exit, now: Time) {
+    fn ended(&mut self, id: Id, exit: Exit, now: Time) {
         let stopping = self.stopping;
-        let slot = &mut self.slots[index];
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return;
+        };
         let well_for = match slot.state {
             State::Running { since } => slot.prober.well_for(since, now),
             _ => Duration::ZERO,
@@ -175,10 +182,15 @@ impl Supervisor {
         if well_for >= STREAK_RESET {
             slot.streak = 0;
         }
+        let was_told = matches!(slot.state, State::Stopping { .. });
         slot.prober.stop();
         slot.last_exit = Some(exit);
+        if was_told || slot.must_end() {
+            slot.state = State::Stopped;
+            return;
+        }
         if stopping || !restarts_again(slot.unit.restart, exit, slot.restarts) {
-            slot.state = State::Ended(Some(exit));
+            slot.state = State::Ended(exit);
             return;
         }
         slot.state = State::BackingOff {
@@ -188,71 +200,94 @@ impl Supervisor {
     }
 
     fn end_pauses(&mut self, now: Time, actions: &mut Vec<Action>) {
-        for (index, slot) in self.slots.iter_mut().enumerate() {
+        for (id, slot) in &mut self.slots {
             match slot.state {
-                State::BackingOff { until } if until <= now => {
+                State::BackingOff { until }
+                    if until <= now && !self.stopping && !slot.must_end() =>
+                {
                     slot.state = State::Starting;
                     slot.restarts = slot.restarts.saturating_add(1);
-                    actions.push(Action::Start(index));
+                    actions.push(Action::Start(*id));
                 }
                 State::Running { since } => slot.settled |= now >= since + SETTLED,
                 State::Stopping { kill_at: Some(at) } if at <= now => {
                     slot.state = State::Stopping { kill_at: None };
-                    actions.push(Action::Kill(index));
+                    actions.push(Action::Kill(*id));
                 }
                 _ => {}
             }
         }
     }
 
-    fn start_what_can_start(&mut self, actions: &mut Vec<Action>) {
-        let startable: Vec<usize> = (0..self.slots.len())
-            .filter(|&index| self.slots[index].state == State::Waiting)
-            .filter(|&index| {
-                self.slots[index].unit.after.iter().all(|dependency| {
-                    self.slots
-                        .iter()
-                        .filter(|other| other.unit.service == dependency.service)
-                        .all(|other| other.meets(dependency.condition))
-                })
-            })
+    /// Stops what is to end and what nothing else that is to end depends on; settles what has no process (any more).
+    fn end_what_must(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let stopping = self.stopping;
+        let ends = |slot: &Slot| stopping || slot.must_end();
+        let ending: Vec<Id> = self
+            .slots()
+            .filter(|(_, slot)| ends(slot))
+            .map(|(id, _)| id)
             .collect();
-        for index in startable {
-            self.slots[index].state = State::Starting;
-            actions.push(Action::Start(index));
-        }
-    }
-
-    fn probe_what_is_due(&mut self, now: Time, actions: &mut Vec<Action>) {
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if matches!(slot.state, State::Running { .. }) && slot.prober.take_due(now) {
-                actions.push(Action::Probe(index));
-            }
-        }
-    }
-
-    fn stop_what_nothing_needs(&mut self, now: Time, actions: &mut Vec<Action>) {
-        for index in 0..self.slots.len() {
-            let service = &self.slots[index].unit.service;
-            let needed = self.slots.iter().any(|other| {
-                !other.has_ended()
+        for id in ending {
+            let Some(slot) = self.slots.get(&id) else {
+                continue;
+            };
+            let is_needed = self.slots.values().any(|other| {
+                ends(other)
+                    && other.is_alive()
                     && other
                         .unit
                         .after
                         .iter()
-                        .any(|dependency| dependency.service == *service)
+                        .any(|dependency| dependency.service == slot.unit.service)
             });
-            if !needed && matches!(self.slots[index].state, State::Running { .. }) {
-                let grace = self.slots[index].unit.stop_grace;
-                self.slots[index].state = State::Stopping {
-                    kill_at: Some(now + grace),
+            let Some(slot) = self.slots.get_mut(&id) else {
+                continue;
+            };
+            if !slot.is_alive() {
+                slot.again &= !stopping;
+                slot.rest();
+                if slot.wanted == Wanted::Gone {
+                    self.slots.remove(&id);
+                    actions.push(Action::Forget(id));
+                }
+            } else if !is_needed && matches!(slot.state, State::Running { .. }) {
+                slot.state = State::Stopping {
+                    kill_at: Some(slot.kill_at(now)),
                 };
-                actions.push(Action::Stop(index));
+                actions.push(Action::Stop(id));
             }
         }
-        if !self.finished && self.slots.iter().all(Slot::has_ended) {
-            self.finished = true;
-            actions.push(Action::Finish);
+    }
+
+    fn start_what_can_start(&mut self, actions: &mut Vec<Action>) {
+        let startable: Vec<Id> = self
+            .slots()
+            .filter(|(_, slot)| slot.state == State::Waiting && !slot.must_end())
+            .filter(|(_, slot)| {
+                slot.unit.after.iter().all(|dependency| {
+                    self.slots
+                        .values()
+                        .filter(|other| other.unit.service == dependency.service)
+                        .filter(|other| other.wanted != Wanted::Gone)
+                        .all(|other| other.meets(dependency.condition))
+                })
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in startable {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.state = State::Starting;
+                actions.push(Action::Start(id));
+            }
+        }
+    }
+
+    fn probe_what_is_due(&mut self, now: Time, actions: &mut Vec<Action>) {
+        for (id, slot) in &mut self.slots {
+            if matches!(slot.state, State::Running { .. }) && slot.prober.take_due(now) {
+                actions.push(Action::Probe(*id));
+            }
         }
     }
 }

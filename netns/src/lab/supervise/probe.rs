@@ -71,11 +71,11 @@ impl Prober {
     }
 
     /// The instance was started: forget what was known of the earlier process.
-    pub(super) fn begin(&mut self, now: Time) {
+    pub(super) fn begin(&mut self, times: Option<ProbeTimes>, now: Time) {
         *self = Self {
             began: now,
-            due: self.times.map(|_| now),
-            ..Self::new(self.times)
+            due: times.map(|_| now),
+            ..Self::new(times)
         };
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::event::State;
+use super::Time;
+use super::event::{Grace, State, Wanted};
 use super::probe::{Health, Prober};
 use super::unit::Unit;
 use crate::compose::Condition;
@@ -21,7 +22,9 @@ pub struct Slot {
     pub unit: Unit,
     /// Where it is in its life.
     pub state: State,
-    /// How often it was started again.
+    /// What is wanted of it.
+    pub wanted: Wanted,
+    /// How often its restart policy has started it again since a person started it.
     pub restarts: u32,
     /// How it ended last.
     pub last_exit: Option<Exit>,
@@ -29,10 +32,28 @@ pub struct Slot {
     pub streak: u32,
     /// Whether its present process has run for [`SETTLED`].
     pub(super) settled: bool,
+    /// Whether it is to be stopped and started again.
+    pub(super) again: bool,
+    pub(super) grace: Grace,
     pub(super) prober: Prober,
 }
 
 impl Slot {
+    pub(super) fn new(unit: Unit) -> Self {
+        Self {
+            prober: Prober::new(unit.probe),
+            unit,
+            state: State::Waiting,
+            wanted: Wanted::Running,
+            restarts: 0,
+            last_exit: None,
+            streak: 0,
+            settled: false,
+            again: false,
+            grace: None,
+        }
+    }
+
     /// What its health check says.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -53,6 +74,7 @@ impl Slot {
     #[must_use]
     pub fn is_well(&self) -> bool {
         matches!(self.state, State::Running { .. })
+            && !self.again
             && matches!(self.health(), Health::Healthy { .. } | Health::Unchecked)
     }
 
@@ -67,17 +89,43 @@ impl Slot {
         self.unit.probe.is_none() || self.streak > 0
     }
 
+    /// Whether it has a process, or is about to have one.
+    pub(super) fn is_alive(&self) -> bool {
+        matches!(
+            self.state,
+            State::Starting | State::Running { .. } | State::Stopping { .. }
+        )
+    }
+
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self.state, State::Ended(_))
+        matches!(self.state, State::Ended(_) | State::Stopped)
+    }
+
+    /// Whether its present process, if it has one, is to end.
+    pub(super) fn must_end(&self) -> bool {
+        self.wanted != Wanted::Running || self.again
+    }
+
+    /// Whether it stands as is wanted of it.
+    #[must_use]
+    pub fn is_as_wanted(&self) -> bool {
+        match self.wanted {
+            Wanted::Running => self.is_up() || self.has_completed(),
+            Wanted::Held => self.has_ended(),
+            Wanted::Gone => false,
+        }
     }
 
     /// It completed: ended with success, and its restart policy leaves it at that.
     #[must_use]
     pub fn has_completed(&self) -> bool {
-        matches!(self.state, State::Ended(Some(exit)) if exit.success())
+        matches!(self.state, State::Ended(exit) if exit.success()) && !self.again
     }
 
     pub(super) fn meets(&self, condition: Condition) -> bool {
+        if self.again || (self.must_end() && self.is_alive()) {
+            return false;
+        }
         match condition {
             Condition::ServiceStarted => {
                 matches!(self.state, State::Running { .. }) || self.has_completed()
@@ -85,5 +133,28 @@ impl Slot {
             Condition::ServiceHealthy => self.is_well(),
             Condition::ServiceCompletedSuccessfully => self.has_completed(),
         }
+    }
+
+    /// It is to start as if for the first time: what its earlier processes did no longer counts.
+    pub(super) fn begin_anew(&mut self) {
+        self.state = State::Waiting;
+        self.again = false;
+        self.grace = None;
+        self.restarts = 0;
+        self.streak = 0;
+    }
+
+    /// Its process has ended, or there was none, and it was to end: what it is from now on.
+    pub(super) fn rest(&mut self) {
+        match (self.again, self.state) {
+            (true, _) => self.begin_anew(),
+            (false, State::Ended(_)) => {}
+            (false, _) => self.state = State::Stopped,
+        }
+    }
+
+    /// The end of the grace period of one that is told to stop now.
+    pub(super) fn kill_at(&self, now: Time) -> Time {
+        now + self.grace.unwrap_or(self.unit.stop_grace)
     }
 }

@@ -1,14 +1,12 @@
 use std::time::Duration;
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::compose::{Condition, Restart};
 use crate::kernel::reaper::Exit;
 
-const MS: fn(u64) -> Duration = Duration::from_millis;
+pub(super) const MS: fn(u64) -> Duration = Duration::from_millis;
 
-fn times() -> ProbeTimes {
+pub(super) fn times() -> ProbeTimes {
     ProbeTimes {
         interval: MS(2000),
         retries: 3,
@@ -30,6 +28,7 @@ fn unit(
             .map(|(service, condition)| Dependency {
                 service: (*service).to_owned(),
                 condition: *condition,
+                restart: false,
             })
             .collect(),
         restart,
@@ -38,8 +37,24 @@ fn unit(
     }
 }
 
+pub(super) fn lab(units: Vec<Unit>) -> Supervisor {
+    let mut lab = Supervisor::default();
+    for unit in units {
+        lab.add(unit);
+    }
+    lab
+}
+
+fn state(lab: &Supervisor, id: u32) -> State {
+    lab.slot(Id(id)).unwrap().state
+}
+
+fn ids(ids: &[u32]) -> Ids {
+    ids.iter().map(|id| Id(*id)).collect()
+}
+
 fn shop() -> Supervisor {
-    Supervisor::new(vec![
+    lab(vec![
         unit(
             "secrets",
             &[],
@@ -62,24 +77,30 @@ fn shop() -> Supervisor {
 }
 
 fn up(lab: &mut Supervisor) {
-    assert_eq!(lab.decide(Event::Tick, MS(0)), [Action::Start(0)]);
-    assert_eq!(lab.decide(Event::Started(0), MS(1)), []);
+    assert_eq!(lab.decide(Event::Tick, MS(0)), [Action::Start(Id(0))]);
+    assert_eq!(lab.decide(Event::Started(Id(0)), MS(1)), []);
     assert_eq!(
-        lab.decide(Event::Exited(0, Exit::Code(0)), MS(20)),
-        [Action::Start(1)]
+        lab.decide(Event::Exited(Id(0), Exit::Code(0)), MS(20)),
+        [Action::Start(Id(1))]
     );
-    assert_eq!(lab.decide(Event::Started(1), MS(21)), [Action::Probe(1)]);
-    assert_eq!(lab.decide(Event::Probed(1, false), MS(30)), []);
+    assert_eq!(
+        lab.decide(Event::Started(Id(1)), MS(21)),
+        [Action::Probe(Id(1))]
+    );
+    assert_eq!(lab.decide(Event::Probed(Id(1), false), MS(30)), []);
     assert_eq!(lab.next_deadline(), Some(MS(130)));
-    assert_eq!(lab.decide(Event::Tick, MS(130)), [Action::Probe(1)]);
-    assert_eq!(lab.verdict(), Verdict::Pending);
+    assert_eq!(lab.decide(Event::Tick, MS(130)), [Action::Probe(Id(1))]);
+    assert_eq!(lab.verdict(|_| true), Verdict::Pending);
     assert_eq!(
-        lab.decide(Event::Probed(1, true), MS(140)),
-        [Action::Start(2)]
+        lab.decide(Event::Probed(Id(1), true), MS(140)),
+        [Action::Start(Id(2))]
     );
-    assert_eq!(lab.decide(Event::Started(2), MS(141)), [Action::Probe(2)]);
-    assert_eq!(lab.decide(Event::Probed(2, true), MS(150)), []);
-    assert_eq!(lab.verdict(), Verdict::Ready);
+    assert_eq!(
+        lab.decide(Event::Started(Id(2)), MS(141)),
+        [Action::Probe(Id(2))]
+    );
+    assert_eq!(lab.decide(Event::Probed(Id(2), true), MS(150)), []);
+    assert_eq!(lab.verdict(|_| true), Verdict::Ready);
     assert_eq!(lab.next_deadline(), Some(MS(2140)));
 }
 
@@ -87,15 +108,15 @@ fn up(lab: &mut Supervisor) {
 fn each_instance_waits_for_what_it_depends_on_and_stops_before_it() {
     let mut lab = shop();
     up(&mut lab);
-    assert_eq!(lab.decide(Event::Shutdown, MS(1000)), [Action::Stop(2)]);
+    assert_eq!(lab.decide(Event::Shutdown, MS(1000)), [Action::Stop(Id(2))]);
     assert_eq!(
-        lab.decide(Event::Exited(2, Exit::Code(0)), MS(1100)),
-        [Action::Stop(1)]
+        lab.decide(Event::Exited(Id(2), Exit::Code(0)), MS(1100)),
+        [Action::Stop(Id(1))]
     );
     assert_eq!(lab.decide(Event::Tick, MS(11_099)), []);
-    assert_eq!(lab.decide(Event::Tick, MS(11_100)), [Action::Kill(1)]);
+    assert_eq!(lab.decide(Event::Tick, MS(11_100)), [Action::Kill(Id(1))]);
     assert_eq!(
-        lab.decide(Event::Exited(1, Exit::Code(137)), MS(11_101)),
+        lab.decide(Event::Exited(Id(1), Exit::Code(137)), MS(11_101)),
         [Action::Finish]
     );
 }
@@ -112,34 +133,34 @@ fn a_crash_loop_backs_off_and_fails_the_lab_until_it_was_well_again() {
         } else {
             Verdict::Pending
         };
-        assert_eq!(lab.verdict(), wanted);
-        assert_eq!(lab.decide(Event::Exited(2, Exit::Code(1)), now), []);
+        assert_eq!(lab.verdict(|_| true), wanted);
+        assert_eq!(lab.decide(Event::Exited(Id(2), Exit::Code(1)), now), []);
         assert_eq!(
-            lab.slots()[2].state,
+            state(&lab, 2),
             State::BackingOff {
                 until: now + restart_delay(streak)
             }
         );
         now += restart_delay(streak);
-        assert!(lab.decide(Event::Tick, now).contains(&Action::Start(2)));
+        assert!(lab.decide(Event::Tick, now).contains(&Action::Start(Id(2))));
         assert!(
-            lab.decide(Event::Started(2), now)
-                .contains(&Action::Probe(2))
+            lab.decide(Event::Started(Id(2)), now)
+                .contains(&Action::Probe(Id(2)))
         );
-        lab.decide(Event::Probed(2, streak + 1 < CRASH_LOOP), now);
+        lab.decide(Event::Probed(Id(2), streak + 1 < CRASH_LOOP), now);
     }
-    assert_eq!(lab.verdict(), Verdict::Failed(2));
-    assert_eq!(lab.slots()[2].restarts, CRASH_LOOP);
+    assert_eq!(lab.verdict(|_| true), Verdict::Failed(Id(2)));
+    assert_eq!(lab.slot(Id(2)).unwrap().restarts, CRASH_LOOP);
     lab.decide(Event::Tick, now + FAST_PROBE);
-    lab.decide(Event::Probed(2, true), now + FAST_PROBE);
-    assert_eq!(lab.verdict(), Verdict::Pending);
+    lab.decide(Event::Probed(Id(2), true), now + FAST_PROBE);
+    assert_eq!(lab.verdict(|_| true), Verdict::Pending);
     assert_eq!(lab.next_deadline(), Some(now + SETTLED));
     lab.decide(Event::Tick, now + SETTLED);
-    assert_eq!(lab.verdict(), Verdict::Ready);
+    assert_eq!(lab.verdict(|_| true), Verdict::Ready);
     now += FAST_PROBE + STREAK_RESET;
-    lab.decide(Event::Exited(2, Exit::Code(1)), now);
+    lab.decide(Event::Exited(Id(2), Exit::Code(1)), now);
     assert_eq!(
-        lab.slots()[2].state,
+        state(&lab, 2),
         State::BackingOff {
             until: now + restart_delay(0)
         }
@@ -148,15 +169,15 @@ fn a_crash_loop_backs_off_and_fails_the_lab_until_it_was_well_again() {
 
 #[test]
 fn fast_probes_do_not_use_up_the_retries() {
-    let mut lab = Supervisor::new(vec![unit("a", &[], Restart::Always, Some(times()))]);
+    let mut lab = lab(vec![unit("a", &[], Restart::Always, Some(times()))]);
     lab.decide(Event::Tick, MS(0));
-    lab.decide(Event::Started(0), MS(0));
+    lab.decide(Event::Started(Id(0)), MS(0));
     let mut unhealthy_at = None;
     for step in 0..200 {
         let now = MS(step * 100);
         lab.decide(Event::Tick, now);
-        lab.decide(Event::Probed(0, false), now);
-        if lab.slots()[0].health() == Health::Unhealthy {
+        lab.decide(Event::Probed(Id(0), false), now);
+        if lab.slot(Id(0)).unwrap().health() == Health::Unhealthy {
             unhealthy_at = Some(now);
             break;
         }
@@ -170,7 +191,7 @@ fn fast_probes_do_not_use_up_the_retries() {
 
 #[test]
 fn a_policy_that_leaves_a_failure_alone_fails_the_lab() {
-    let mut lab = Supervisor::new(vec![unit(
+    let mut lab = lab(vec![unit(
         "a",
         &[],
         Restart::OnFailure {
@@ -179,133 +200,155 @@ fn a_policy_that_leaves_a_failure_alone_fails_the_lab() {
         None,
     )]);
     lab.decide(Event::Tick, MS(0));
-    lab.decide(Event::StartFailed(0), MS(1));
-    assert_eq!(lab.verdict(), Verdict::Pending);
-    assert_eq!(lab.decide(Event::Tick, MS(101)), [Action::Start(0)]);
-    lab.decide(Event::Started(0), MS(101));
-    lab.decide(Event::Exited(0, Exit::Code(3)), MS(102));
-    assert_eq!(lab.verdict(), Verdict::Failed(0));
-    assert_eq!(lab.slots()[0].last_exit, Some(Exit::Code(3)));
+    lab.decide(Event::StartFailed(Id(0)), MS(1));
+    assert_eq!(lab.verdict(|_| true), Verdict::Pending);
+    assert_eq!(lab.decide(Event::Tick, MS(101)), [Action::Start(Id(0))]);
+    lab.decide(Event::Started(Id(0)), MS(101));
+    lab.decide(Event::Exited(Id(0), Exit::Code(3)), MS(102));
+    assert_eq!(lab.verdict(|_| true), Verdict::Failed(Id(0)));
+    assert_eq!(lab.slot(Id(0)).unwrap().last_exit, Some(Exit::Code(3)));
 }
 
 #[test]
 fn what_ends_at_once_is_never_taken_for_up() {
-    let mut lab = Supervisor::new(vec![unit("a", &[], Restart::Always, None)]);
+    let mut lab = lab(vec![unit("a", &[], Restart::Always, None)]);
     let mut now = MS(0);
     lab.decide(Event::Tick, now);
     for _ in 0..CRASH_LOOP {
-        lab.decide(Event::Started(0), now);
-        assert_eq!(lab.verdict(), Verdict::Pending);
-        lab.decide(Event::Exited(0, Exit::Code(1)), now + MS(10));
+        lab.decide(Event::Started(Id(0)), now);
+        assert_eq!(lab.verdict(|_| true), Verdict::Pending);
+        lab.decide(Event::Exited(Id(0), Exit::Code(1)), now + MS(10));
         now = lab.next_deadline().unwrap();
         lab.decide(Event::Tick, now);
     }
-    assert_eq!(lab.verdict(), Verdict::Failed(0));
-    lab.decide(Event::Started(0), now);
+    assert_eq!(lab.verdict(|_| true), Verdict::Failed(Id(0)));
+    lab.decide(Event::Started(Id(0)), now);
     assert_eq!(lab.next_deadline(), Some(now + SETTLED));
     lab.decide(Event::Tick, now + SETTLED);
-    assert_eq!((lab.verdict(), lab.next_deadline()), (Verdict::Ready, None));
-}
-
-fn any_units() -> impl Strategy<Value = Vec<Unit>> {
-    let condition = prop_oneof![
-        Just(Condition::ServiceStarted),
-        Just(Condition::ServiceHealthy),
-        Just(Condition::ServiceCompletedSuccessfully)
-    ];
-    let restart = prop_oneof![
-        Just(Restart::No),
-        Just(Restart::Always),
-        proptest::option::of(0_u32..3).prop_map(|max_retries| Restart::OnFailure { max_retries })
-    ];
-    let entry = (
-        restart,
-        any::<bool>(),
-        proptest::collection::vec((0_usize..8, condition), 0..3),
+    assert_eq!(
+        (lab.verdict(|_| true), lab.next_deadline()),
+        (Verdict::Ready, None)
     );
-    proptest::collection::vec(entry, 1..7).prop_map(|entries| {
-        entries
-            .into_iter()
-            .enumerate()
-            .map(|(index, (restart, probed, after))| Unit {
-                name: format!("s{index}-1"),
-                service: format!("s{index}"),
-                after: after
-                    .into_iter()
-                    .filter(|(on, _)| *on < index)
-                    .map(|(on, condition)| Dependency {
-                        service: format!("s{on}"),
-                        condition,
-                    })
-                    .collect(),
-                restart,
-                probe: probed.then(times),
-                stop_grace: MS(1000),
-            })
-            .collect()
-    })
 }
 
-proptest! {
-    /// Whatever the processes do: nothing starts before its dependencies, nothing is started twice at once, no dependency is
-    /// stopped before its dependents, and a shutdown always comes to its end once.
-    #[test]
-    fn any_order_of_events_keeps_the_rules(units in any_units(), steps in proptest::collection::vec((any::<u8>(), any::<u8>(), 0_u64..3000), 0..120)) {
-        let count = units.len();
-        let mut lab = Supervisor::new(units);
-        let mut alive = vec![false; count];
-        let mut probing = vec![false; count];
-        let mut now = MS(0);
-        let mut finished = 0;
-        let mut queue = lab.decide(Event::Tick, now);
-        let mut random = steps.into_iter();
-        let mut shutdown = false;
-        loop {
-            for action in std::mem::take(&mut queue) {
-                match action {
-                    Action::Start(index) => {
-                        prop_assert!(!alive[index] && !shutdown);
-                        if lab.slots()[index].restarts == 0 {
-                            let slots = lab.slots();
-                            for dependency in &slots[index].unit.after {
-                                prop_assert!(slots.iter().filter(|s| s.unit.service == dependency.service).all(|s| s.meets(dependency.condition)));
-                            }
-                        }
-                        alive[index] = true;
-                        queue.extend(lab.decide(Event::Started(index), now));
-                    }
-                    Action::Probe(index) => { prop_assert!(alive[index] && !probing[index]); probing[index] = true; }
-                    Action::Stop(index) => {
-                        let service = lab.slots()[index].unit.service.clone();
-                        prop_assert!(lab.slots().iter().enumerate().all(|(other, slot)| !alive[other] || slot.unit.after.iter().all(|d| d.service != service)));
-                    }
-                    Action::Kill(index) => { prop_assert!(alive[index]); alive[index] = false; probing[index] = false; queue.extend(lab.decide(Event::Exited(index, Exit::Code(137)), now)); }
-                    Action::Finish => finished += 1,
-                }
-            }
-            if !queue.is_empty() { continue; }
-            if shutdown && finished > 0 { break; }
-            match random.next() {
-                Some((what, which, pause)) if !shutdown => {
-                    now += MS(pause);
-                    let index = which as usize % count;
-                    queue = match what % 8 {
-                        0 if alive[index] => { alive[index] = false; probing[index] = false; lab.decide(Event::Exited(index, Exit::Code(0)), now) }
-                        1 if alive[index] => { alive[index] = false; probing[index] = false; lab.decide(Event::Exited(index, Exit::Code(1)), now) }
-                        2..=4 if probing[index] => { probing[index] = false; lab.decide(Event::Probed(index, what % 8 != 2), now) }
-                        _ => lab.decide(Event::Tick, now),
-                    };
-                }
-                _ if !shutdown => { shutdown = true; queue = lab.decide(Event::Shutdown, now); }
-                _ => {
-                    let due = lab.next_deadline();
-                    prop_assert!(due.is_some(), "a shutdown that waits for nothing: {lab:?}");
-                    now = now.max(due.unwrap_or_default());
-                    queue = lab.decide(Event::Tick, now);
-                }
-            }
-        }
-        prop_assert_eq!(finished, 1);
-        prop_assert!(alive.iter().all(|alive| !alive));
-    }
+#[test]
+fn what_a_person_has_stopped_stays_so_until_a_person_starts_it() {
+    let mut lab = shop();
+    up(&mut lab);
+    // The database alone: who depends on it goes on.
+    assert_eq!(
+        lab.decide(Event::Stop(ids(&[1]), Some(MS(500))), MS(1000)),
+        [Action::Stop(Id(1))]
+    );
+    assert_eq!(lab.next_deadline(), Some(MS(1500)));
+    assert_eq!(
+        lab.decide(Event::Exited(Id(1), Exit::Code(0)), MS(1100)),
+        []
+    );
+    assert_eq!(state(&lab, 1), State::Stopped);
+    assert!(!lab.slot(Id(1)).unwrap().has_completed());
+    assert_eq!(lab.verdict(|_| true), Verdict::Ready, "it is as wanted");
+    assert!(
+        !lab.decide(Event::Tick, MS(60_000))
+            .contains(&Action::Start(Id(1)))
+    );
+    assert_eq!(
+        lab.decide(Event::Start(ids(&[1, 2])), MS(60_001)),
+        [Action::Start(Id(1))],
+        "what runs already is left alone"
+    );
+}
+
+#[test]
+fn a_restart_stops_dependents_first_and_starts_dependencies_first() {
+    let mut lab = shop();
+    up(&mut lab);
+    lab.decide(Event::Exited(Id(2), Exit::Code(1)), MS(200));
+    lab.decide(Event::Tick, MS(300));
+    lab.decide(Event::Started(Id(2)), MS(301));
+    lab.decide(Event::Probed(Id(2), true), MS(302));
+    assert_eq!(lab.slot(Id(2)).unwrap().restarts, 1);
+    assert_eq!(
+        lab.decide(Event::Restart(ids(&[1, 2]), None), MS(1000)),
+        [Action::Stop(Id(2))]
+    );
+    assert_eq!(lab.verdict(|_| true), Verdict::Pending);
+    assert_eq!(
+        lab.decide(Event::Exited(Id(2), Exit::Code(0)), MS(1100)),
+        [Action::Stop(Id(1))],
+        "it does not start again while the database is about to stop"
+    );
+    assert_eq!(
+        lab.decide(Event::Exited(Id(1), Exit::Code(0)), MS(1200)),
+        [Action::Start(Id(1))]
+    );
+    lab.decide(Event::Started(Id(1)), MS(1201));
+    assert_eq!(
+        lab.decide(Event::Probed(Id(1), true), MS(1210)),
+        [Action::Start(Id(2))]
+    );
+    assert_eq!(
+        lab.slot(Id(2)).unwrap().restarts,
+        0,
+        "a person's restart is not counted"
+    );
+}
+
+#[test]
+fn what_is_removed_is_forgotten_once_it_has_ended_and_keeps_nobody_waiting() {
+    let mut lab = shop();
+    up(&mut lab);
+    let second = lab.add(lab.slot(Id(2)).unwrap().unit.clone());
+    assert_eq!(lab.decide(Event::Tick, MS(900)), [Action::Start(second)]);
+    lab.decide(Event::Started(second), MS(901));
+    assert_eq!(
+        lab.decide(Event::Remove(Ids::from([second]), None), MS(1000)),
+        [Action::Stop(second)]
+    );
+    lab.decide(Event::Start(Ids::from([second])), MS(1001));
+    assert!(
+        lab.decide(Event::Tick, MS(11_000))
+            .contains(&Action::Kill(second))
+    );
+    assert_eq!(
+        lab.decide(Event::Exited(second, Exit::Signal(9)), MS(11_001)),
+        [Action::Forget(second)]
+    );
+    assert!(lab.slot(second).is_none());
+    assert_eq!(
+        lab.decide(Event::Exited(second, Exit::Signal(9)), MS(11_002)),
+        []
+    );
+}
+
+#[test]
+fn what_is_killed_by_a_person_is_not_restarted_by_its_policy() {
+    let mut lab = shop();
+    up(&mut lab);
+    assert_eq!(
+        lab.decide(Event::Kill(ids(&[2])), MS(1000)),
+        [Action::Kill(Id(2))]
+    );
+    assert_eq!(
+        lab.decide(Event::Exited(Id(2), Exit::Signal(9)), MS(1001)),
+        []
+    );
+    assert_eq!(state(&lab, 2), State::Stopped);
+    // The grace of a kill is not that of a later stop.
+    lab.decide(Event::Start(ids(&[2])), MS(2000));
+    lab.decide(Event::Started(Id(2)), MS(2001));
+    lab.decide(Event::Shutdown, MS(3000));
+    assert_eq!(lab.next_deadline(), Some(MS(13_000)));
+}
+
+#[test]
+fn one_that_is_stopped_and_started_at_once_runs_in_the_end() {
+    let mut lab = shop();
+    up(&mut lab);
+    lab.decide(Event::Stop(ids(&[2]), None), MS(1000));
+    assert_eq!(lab.decide(Event::Start(ids(&[2])), MS(1001)), []);
+    assert_eq!(
+        lab.decide(Event::Exited(Id(2), Exit::Code(0)), MS(1100)),
+        [Action::Start(Id(2))]
+    );
 }

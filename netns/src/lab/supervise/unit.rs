@@ -31,11 +31,14 @@ pub struct Dependency {
     pub service: String,
     /// What each of its instances must have reached.
     pub condition: Condition,
+    /// Whether a person's restart of that service restarts this one too.
+    pub restart: bool,
 }
 
 /// Whether an instance that ended so, after `restarts` earlier restarts, is started again.
 ///
-/// Nothing here is stopped by hand and started again by a boot, so `unless-stopped` means `always`.
+/// What a person has stopped is not asked about: it stays stopped under every policy. In Docker `always` differs from `unless-stopped`
+/// in what a boot of the machine starts; a lab does not outlive one, so here they are the same.
 #[must_use]
 pub(super) fn restarts_again(policy: Restart, exit: Exit, restarts: u32) -> bool {
     match policy {
