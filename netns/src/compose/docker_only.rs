@@ -70,7 +70,11 @@ const TABLE: &[(Scope, &str, &str)] = &[
         "read_only",
         "the root of a sandbox is always read-only outside its mounts",
     ),
-    (Scope::Service, "security_opt", "no_new_privs is always set"),
+    (
+        Scope::Service,
+        "security_opt",
+        "no_new_privs and a system call filter are always set",
+    ),
     (Scope::Service, "stdin_open", "instances have no terminal"),
     (Scope::Service, "tty", "instances have no terminal"),
     (

@@ -32,7 +32,8 @@ ask mount_namespace unshare -m true
 ask mount mount -t tmpfs none /tmp
 ask unmount umount /usr
 ask remount mount -o remount,rw,bind /usr
-ask keyring perl -e '$k = syscall(250, 0, -3, 0); $d = "\\0" x 256; $n = syscall(250, 6, $k, $d, 256); print substr($d, 0, $n - 1) =~ /^keyring;65532;/ ? "own" : $d'
+ask filter sh -c 'grep ^Seccomp: /proc/self/status | cut -f2'
+ask keyring perl -e 'syscall(250, 0, -3, 0) >= 0 or die'
 ask raw_socket perl -MSocket -e 'socket(S, PF_INET, SOCK_RAW, 1) or die'
 ask packet_socket perl -e 'socket(S, 17, 3, 0x0300) or die'
 ask write_root touch /file
@@ -110,7 +111,8 @@ pub(crate) fn sees_only_its_own(lab: &mut Lab) {
         ("mount", "refused"),
         ("unmount", "refused"),
         ("remount", "refused"),
-        ("keyring", "own"),
+        ("filter", "2"),
+        ("keyring", "refused"),
         ("raw_socket", "refused"),
         ("packet_socket", "refused"),
         ("write_root", "refused"),

@@ -19,6 +19,7 @@ mod mounts;
 mod privileges;
 mod program;
 mod root;
+pub mod seccomp;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The last step: standard streams, signals, descriptors, `exec`.
+//! The last step: standard streams, signals, descriptors, the system call filter, `exec`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve};
 
+use super::seccomp::Filter;
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::sys;
 
@@ -62,6 +63,8 @@ pub(super) fn execute(
         .step(|| "connect its standard streams".into())?;
     sys::close_on_exec_from_3().step(|| "close other descriptors".into())?;
     sys::reset_signals().step(|| "reset its signals".into())?;
+    // The last of all: nothing that prepares a sandbox is in its list.
+    Filter::compile()?.install()?;
     execve(&program_path, &arguments, &environment)
         .step(|| format!("execute {program}"))
         .map_err(|failure| match Errno::from_raw(failure.errno) {
