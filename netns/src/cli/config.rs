@@ -4,8 +4,8 @@ use clap::{Args, ValueEnum};
 
 use super::args::{Global, scale};
 use super::failure::{Code, Failure};
-use super::project;
 use super::terminal::out;
+use super::{project, uplink};
 use crate::{compose, plan};
 
 /// `config`
@@ -20,6 +20,10 @@ pub(super) struct Config {
     /// With --format plan: instances of a service; may be given again
     #[arg(long, value_name = "SERVICE=N", value_parser = scale)]
     pub scale: Vec<(String, u32)>,
+    /// With --format plan: also the steps by which root's `up` would join this host
+    /// to the lab, as the host stands now
+    #[arg(long)]
+    pub uplink: bool,
     /// Print nothing: only check
     #[arg(short, long)]
     pub quiet: bool,
@@ -37,7 +41,12 @@ pub(super) enum Format {
 pub(super) fn run(global: &Global, config: &Config) -> Result<u8, Failure> {
     let loaded = project::load(global)?;
     let scale = config.scale.iter().cloned().collect();
-    let plan = plan::plan(&loaded.project, &scale)
+    let uplink = if config.uplink && !config.quiet {
+        uplink::chosen(&loaded.project, &loaded.state)?
+    } else {
+        None
+    };
+    let plan = plan::plan_with(&loaded.project, &scale, uplink)
         .map_err(|error| Failure::new(Code::BadFile, format!("error: {error}")))?;
     if config.quiet {
         return Ok(0);

@@ -16,6 +16,7 @@ mod summary;
 mod terminal;
 mod until;
 mod up;
+mod uplink;
 
 use std::process::ExitCode;
 

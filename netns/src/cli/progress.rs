@@ -27,6 +27,7 @@ impl Printer {
                 took_ms,
                 namespaces,
                 operations,
+                ..
             } => {
                 let what = format!("{namespaces} namespaces, {operations} steps");
                 self.line(

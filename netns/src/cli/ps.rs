@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::args::{Global, Json};
 use super::failure::{Code, Failure};
 use super::terminal::{Paint, QUOTED, cut, duration, out, table};
-use super::{project, until};
+use super::{project, until, uplink};
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
@@ -87,6 +87,10 @@ pub(super) fn shown(status: &Status) -> String {
         &[3, 4, 5],
         &rows,
     );
+    if let Some(uplink) = &status.uplink {
+        text.push('\n');
+        text.push_str(&uplink::reachable("", &uplink.direct));
+    }
     for instance in status
         .instances
         .iter()

@@ -1,13 +1,15 @@
 //! What `up` says once everything stands: addresses, what was built, how long it took.
 
 use super::terminal::{Paint, counted, megabytes};
-use super::until;
+use super::{until, uplink};
 use crate::compose::{Policy, Project};
-use crate::plan::{Held, Plan};
+use crate::plan::{Direct, Held, Plan};
 
 /// What the summary says beside what the lab itself reports.
 pub(super) struct Told {
     pub summary: String,
+    /// What this host may connect to by the uplink, if that stands.
+    pub direct: Vec<Direct>,
     pub held: Option<Held>,
     pub build_ms: u64,
     pub network_ms: f64,
@@ -61,7 +63,7 @@ pub(super) fn summary(project: &Project, plan: &Plan) -> String {
 }
 
 /// `items` after `head`, in as many lines of 80 columns as it takes.
-fn wrapped(head: &str, items: &[String]) -> String {
+pub(super) fn wrapped(head: &str, items: &[String]) -> String {
     let indent = " ".repeat(head.len());
     let mut text = String::new();
     let mut line = head.to_owned();
@@ -103,6 +105,7 @@ fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foreground: bool) ->
         paint.good("Everything is up and healthy."),
         told.summary
     );
+    text.push_str(&uplink::reachable("  direct    ", &told.direct));
     text.push_str(&format!(
         "  took      build {}, network {:.0} ms, all healthy {}\n",
         seconds(told.build_ms),

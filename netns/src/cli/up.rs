@@ -18,7 +18,7 @@ use super::progress::Printer;
 use super::project::{self, Loaded};
 use super::summary::{Told, stands, summary};
 use super::terminal::{out, say};
-use super::{doctor, ps, until};
+use super::{doctor, ps, until, uplink};
 use crate::kernel::wait_for_end;
 use crate::lab::build::{self, Binaries};
 use crate::lab::clock::{Clock, millis};
@@ -75,6 +75,9 @@ pub(super) struct Up {
     /// a look at what the step has made; `config --format plan` numbers the steps
     #[arg(long, value_name = "STEP")]
     pub until: Option<usize>,
+    /// Whether this host is joined to it.
+    #[command(flatten)]
+    pub uplink: uplink::Wanted,
 }
 
 impl Default for Up {
@@ -128,8 +131,13 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         Some(_) => Binaries::default(),
         None => binaries(up, &project)?,
     };
+    let plan = match held {
+        Some(_) => plan,
+        None => uplink::planned(&up.uplink, &project, &scale, &state)?,
+    };
     let mut told = Told {
         summary: summary(&project, &plan),
+        direct: plan.direct.clone(),
         held: held.clone(),
         build_ms: millis(clock.now()),
         network_ms: 0.0,
@@ -251,7 +259,18 @@ fn watch(
                 Heard::Reply(Reply::Progress(progress)) => {
                     printer.show(&progress);
                     match &progress {
-                        Progress::Network { took_ms, .. } => told.network_ms = *took_ms,
+                        Progress::Network {
+                            took_ms, router, ..
+                        } => {
+                            told.network_ms = *took_ms;
+                            let connected = launched.connect(*router).unwrap_or_else(|error| {
+                                say(&uplink::refused(&error));
+                                false
+                            });
+                            if !connected {
+                                told.direct.clear();
+                            }
+                        }
                         Progress::Failed { .. } => failed = true,
                         Progress::Ready { at_ms, memory } => {
                             is_up = true;

@@ -4,8 +4,8 @@
 //! one thread; the child, PID 1 of the lab, calls [`build`]; instances are started by [`sandbox::spawn`]; published ports are
 //! carried by a [`relay::Relay`]; [`reaper::Reaper`] collects whatever ends.
 //!
-//! Nothing here is ever created outside the lab's own namespaces, so nothing has to be removed: when PID 1 is gone, the kernel
-//! frees every process, namespace, link and rule.
+//! Nothing here is ever created outside the lab's own namespaces, but for the [`uplink`] of a lab that root runs, which is paired with
+//! an interface inside; so nothing has to be removed: when PID 1 is gone, the kernel frees every process, namespace, link and rule.
 
 mod apply;
 pub mod cgroup;
@@ -20,6 +20,7 @@ pub mod reaper;
 pub mod relay;
 pub mod sandbox;
 mod sys;
+pub mod uplink;
 
 pub use apply::{BuildError, Network, Phase, build};
 pub use enter::{Entered, enter, wait_for_end};

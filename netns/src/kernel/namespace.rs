@@ -38,6 +38,13 @@ impl NetNamespace {
     }
 }
 
+impl From<OwnedFd> for NetNamespace {
+    /// What is no network namespace is refused when it is entered.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+}
+
 impl AsFd for NetNamespace {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

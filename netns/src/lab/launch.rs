@@ -14,14 +14,14 @@ use nix::unistd::close;
 
 use super::build::Binaries;
 use super::clock::{Clock, millis};
-use super::init::{self, DETACH, Lab};
+use super::init::{self, CONNECTED, DETACH, Lab};
 use super::listen::Reserved;
 use super::protocol::Reply;
 use super::state::StateDir;
 use super::{client, logs};
 use crate::compose::{Project, Run};
-use crate::kernel::{self, Entered, Failure};
-use crate::plan::{Held, Plan};
+use crate::kernel::{self, BuildError, Entered, Failure, uplink};
+use crate::plan::{Held, Plan, Uplink};
 
 /// The log of the lab's first process itself, beside those of the instances.
 pub const OWN_LOG: &str = "netns-setup";
@@ -76,6 +76,7 @@ pub struct Launched {
     link: BufReader<UnixStream>,
     partial: String,
     clock: Clock,
+    uplink: Option<Uplink>,
 }
 
 /// What the launcher heard.
@@ -183,6 +184,7 @@ pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
                 link: BufReader::new(mine),
                 partial: String::new(),
                 clock: Clock::start(),
+                uplink: launch.plan.uplink,
             })
         }
     }
@@ -222,6 +224,22 @@ impl Launched {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(Heard::End),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes the uplink, when one was planned, to the router's namespace, which the lab's first process holds by that descriptor, and
+    /// tells the lab; whether one stands.
+    ///
+    /// # Errors
+    /// The step that was refused; the lab goes on without.
+    pub fn connect(&self, router: Option<RawFd>) -> Result<bool, BuildError> {
+        let (Some(planned), Some(router)) = (&self.uplink, router) else {
+            return Ok(false);
+        };
+        let router = uplink::router_of(self.inner.pid, router)?;
+        uplink::connect(planned, router)?;
+        let mut stream = self.link.get_ref();
+        let _ = writeln!(stream, "{CONNECTED}"); // when the lab is gone, so is the uplink
+        Ok(true)
     }
 
     /// Milliseconds since the lab was entered.

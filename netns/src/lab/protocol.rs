@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Held;
+use crate::plan::{Direct, Held};
 
 /// The protocol's version. A lab that was started by another version of the program is told from a broken one by it.
 pub const VERSION: u32 = 1;
@@ -77,6 +77,9 @@ pub enum Progress {
         namespaces: usize,
         /// Kernel operations.
         operations: usize,
+        /// The router's namespace, as a descriptor of the lab's first process.
+        #[serde(default)]
+        router: Option<i32>,
     },
     /// An instance reached another state.
     Instance {
@@ -175,8 +178,26 @@ pub struct Status {
     pub held: Option<Held>,
     /// Published ports.
     pub published: Vec<PublishedPort>,
+    /// How this host reaches the instances by their own addresses; `None`: not at all.
+    #[serde(default)]
+    pub uplink: Option<Box<UplinkStatus>>,
     /// The instances, by service and index.
     pub instances: Vec<InstanceStatus>,
+}
+
+/// The pair of interfaces between the host and a lab that root runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkStatus {
+    /// The host's end.
+    pub link: String,
+    /// The host's address.
+    pub host: std::net::Ipv4Addr,
+    /// The router's address.
+    pub router: std::net::Ipv4Addr,
+    /// Subnets that lead this way.
+    pub reached: Vec<ipnet::Ipv4Net>,
+    /// What the policy opens to the host.
+    pub direct: Vec<Direct>,
 }
 
 /// A port of the host that is answered by a service.

@@ -12,10 +12,12 @@ mod policy;
 mod publish;
 mod ruleset;
 mod steps;
+mod uplink;
 
 pub use held::Held;
 pub use model::*;
-pub use op::Op;
+pub use op::{HOST, Op};
+pub use uplink::*;
 
 use std::fmt::Write as _;
 
@@ -53,26 +55,43 @@ pub enum PlanError {
     },
 }
 
-/// Plans `project` with `scale` instances where it differs from the file.
+/// Plans `project` with `scale` instances where it differs from the file, without an uplink.
 ///
 /// # Errors
 /// When the scale cannot be met.
 pub fn plan(project: &Project, scale: &Scale) -> Result<Plan, PlanError> {
+    plan_with(project, scale, None)
+}
+
+/// Plans `project` with `scale` instances where it differs from the file, and with the uplink that [`uplink()`] chose. A lab that
+/// is planned anew while it runs keeps the one it has.
+///
+/// # Errors
+/// When the scale cannot be met.
+pub fn plan_with(
+    project: &Project,
+    scale: &Scale,
+    uplink: Option<Uplink>,
+) -> Result<Plan, PlanError> {
     let tiers = addresses::tiers(project);
     let mut instances = addresses::instances(project, scale, &tiers)?;
-    let permits = policy::permits(project, &instances);
+    let permits = policy::permits(project, &instances, uplink.as_ref());
     hosts::fill(&mut instances, &permits);
     let publish = publish::publish(project, &instances, &permits);
-    let ruleset = ruleset::ruleset(&tiers, &permits, &publish);
+    let ruleset = ruleset::ruleset(&tiers, uplink.as_ref(), &permits, &publish);
     let ops = steps::steps(&tiers, &instances, &ruleset);
     Ok(Plan {
         project: project.name.clone(),
         start_order: order::start_order(project),
+        direct: uplink
+            .as_ref()
+            .map_or_else(Vec::new, |uplink| uplink.direct(&permits)),
         tiers,
         instances,
         ops,
         publish,
         ruleset,
+        uplink,
     })
 }
 
@@ -84,7 +103,8 @@ impl Plan {
     }
 
     /// The steps as a shell script that does by hand what the lab does by netlink, each numbered. To be run in namespaces of its own:
-    /// `unshare -Urnmpf --mount-proc sh -c 'mount -t tmpfs tmpfs /run; mkdir /run/netns; sh plan.sh; exec bash'`.
+    /// `unshare -Urnmpf --mount-proc sh -c 'mount -t tmpfs tmpfs /run; mkdir /run/netns; sh plan.sh; exec bash'`, which is the host
+    /// to the steps of the uplink.
     #[must_use]
     pub fn script(&self) -> String {
         let mut text = String::from("#!/bin/sh -e\n");
@@ -92,6 +112,12 @@ impl Plan {
             let command = op.to_string();
             let (first, rest) = command.split_at(command.find('\n').unwrap_or(command.len()));
             let _ = writeln!(text, "{first}  # {step}{rest}");
+        }
+        if let Some(uplink) = &self.uplink {
+            text.push_str("# From the host, whose rules and parameters stay as they are:\n");
+            for op in &uplink.ops {
+                let _ = writeln!(text, "{op}");
+            }
         }
         text
     }

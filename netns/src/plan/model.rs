@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use ipnet::Ipv4Net;
 use serde::{Serialize, Serializer};
 
-use super::Op;
+use super::{Direct, Op, Uplink};
 use crate::compose::Span;
 
 pub use crate::compose::WORLD;
@@ -39,6 +39,10 @@ pub struct Plan {
     pub start_order: Vec<String>,
     /// The policy as nftables text, the same as in the ops: one transaction that replaces the table.
     pub ruleset: String,
+    /// How the host reaches the instances by their own addresses; none unless root asks for it.
+    pub uplink: Option<Uplink>,
+    /// What the host may connect to by it, sorted.
+    pub direct: Vec<Direct>,
 }
 
 /// A network and its bridge in the router.

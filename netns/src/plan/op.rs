@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use super::Mac;
 
+/// Stands, in the steps of an [`Uplink`](super::Uplink), for the host's own network namespace; no namespace of a lab has this name.
+pub const HOST: &str = "host";
+
 /// One step. Each says in which namespace it acts; its `Display` is the equivalent `ip`, `sysctl` or `nft` command, to be read
 /// (and, for a lesson, run) by a person, while the kernel side turns the same value into a netlink message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,6 +62,13 @@ pub enum Op {
         /// Its name.
         link: String,
     },
+    /// Lets an interface make itself no link-local IPv6 address (`IN6_ADDR_GEN_MODE_NONE`); comes before it is up.
+    NoLinkLocal {
+        /// Where the interface is.
+        namespace: String,
+        /// Its name.
+        link: String,
+    },
     /// Gives an interface an address.
     AddAddress {
         /// Where the interface is.
@@ -83,6 +93,8 @@ pub enum Op {
         destination: Ipv4Net,
         /// Next hop.
         via: Ipv4Addr,
+        /// Among routes of the same length the least wins; none stands for 0.
+        metric: Option<u32>,
     },
     /// Sets a kernel parameter.
     Sysctl {
@@ -105,6 +117,7 @@ impl Op {
             | Self::AddBridge { namespace, .. }
             | Self::AddVeth { namespace, .. }
             | Self::IsolatePort { namespace, .. }
+            | Self::NoLinkLocal { namespace, .. }
             | Self::AddAddress { namespace, .. }
             | Self::LinkUp { namespace, .. }
             | Self::AddRoute { namespace, .. }
@@ -124,35 +137,43 @@ impl Op {
     }
 }
 
+/// `ip`, told in which namespace.
+fn ip(namespace: &str) -> String {
+    match namespace {
+        HOST => "ip".to_owned(),
+        name => format!("ip -n {name}"),
+    }
+}
+
+/// What runs any other program in a namespace.
+fn exec(namespace: &str) -> String {
+    match namespace {
+        HOST => String::new(),
+        name => format!("ip netns exec {name} "),
+    }
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ip, exec) = (ip(self.namespace()), exec(self.namespace()));
         match self {
             Self::AddNamespace { name } => write!(f, "ip netns add {name}"),
-            Self::Ruleset { namespace, text } => {
-                write!(
-                    f,
-                    "ip netns exec {namespace} nft -f - <<'END'\n{}\nEND",
-                    text.trim_end()
-                )
+            Self::Ruleset { text, .. } => {
+                write!(f, "{exec}nft -f - <<'END'\n{}\nEND", text.trim_end())
             }
-            Self::AddBridge {
-                namespace,
-                name,
-                mac,
-            } => write!(
-                f,
-                "ip -n {namespace} link add {name} address {mac} type bridge"
-            ),
+            Self::AddBridge { name, mac, .. } => {
+                write!(f, "{ip} link add {name} address {mac} type bridge")
+            }
             Self::AddVeth {
-                namespace,
                 name,
                 mac,
                 bridge,
                 peer_namespace,
                 peer,
                 peer_mac,
+                ..
             } => {
-                write!(f, "ip -n {namespace} link add {name} address {mac}")?;
+                write!(f, "{ip} link add {name} address {mac}")?;
                 if let Some(bridge) = bridge {
                     write!(f, " master {bridge}")?;
                 }
@@ -161,34 +182,28 @@ impl fmt::Display for Op {
                     " type veth peer name {peer} address {peer_mac} netns {peer_namespace}"
                 )
             }
-            Self::IsolatePort { namespace, link } => write!(
-                f,
-                "ip -n {namespace} link set {link} type bridge_slave isolated on"
-            ),
-            Self::AddAddress {
-                namespace,
-                link,
-                address,
-            } => write!(f, "ip -n {namespace} addr add {address} dev {link}"),
-            Self::LinkUp { namespace, link } => write!(f, "ip -n {namespace} link set {link} up"),
-            Self::AddRoute {
-                namespace,
-                destination,
-                via,
-            } if destination.prefix_len() == 0 => {
-                write!(f, "ip -n {namespace} route add default via {via}")
+            Self::IsolatePort { link, .. } => {
+                write!(f, "{ip} link set {link} type bridge_slave isolated on")
             }
+            Self::NoLinkLocal { link, .. } => write!(f, "{ip} link set {link} addrgenmode none"),
+            Self::AddAddress { link, address, .. } => {
+                write!(f, "{ip} addr add {address} dev {link}")
+            }
+            Self::LinkUp { link, .. } => write!(f, "{ip} link set {link} up"),
             Self::AddRoute {
-                namespace,
                 destination,
                 via,
-            } => write!(f, "ip -n {namespace} route add {destination} via {via}"),
+                metric,
+                ..
+            } => {
+                match destination.prefix_len() {
+                    0 => write!(f, "{ip} route add default via {via}")?,
+                    _ => write!(f, "{ip} route add {destination} via {via}")?,
+                }
+                metric.map_or(Ok(()), |metric| write!(f, " metric {metric}"))
+            }
             // sysctl takes slashes as separators too, and then leaves dots in names alone.
-            Self::Sysctl {
-                namespace,
-                key,
-                value,
-            } => write!(f, "ip netns exec {namespace} sysctl -w {key}={value}"),
+            Self::Sysctl { key, value, .. } => write!(f, "{exec}sysctl -w {key}={value}"),
         }
     }
 }

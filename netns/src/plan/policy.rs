@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use super::{Instance, WORLD_ADDRESS};
+use super::{Instance, Uplink, WORLD_ADDRESS};
 use crate::compose::{Attachment, Peer, Policy, Project, Protocol, Service};
 
 /// One permitted kind of connection.
@@ -24,7 +24,11 @@ pub(super) struct Permit {
 }
 
 /// The permits, sorted; one whose service has no instance at this scale is left out.
-pub(super) fn permits(project: &Project, instances: &[Instance]) -> Vec<Permit> {
+pub(super) fn permits(
+    project: &Project,
+    instances: &[Instance],
+    uplink: Option<&Uplink>,
+) -> Vec<Permit> {
     let mut permits: Vec<Permit> = match &project.policy {
         Policy::Flows(flows) => {
             let mut flows: Vec<_> = flows.iter().collect();
@@ -43,6 +47,12 @@ pub(super) fn permits(project: &Project, instances: &[Instance]) -> Vec<Permit> 
         }
         Policy::SharedNetworks => shared(project, instances),
     };
+    // The host is the world, coming by another way.
+    for permit in permits.iter_mut().filter(|permit| permit.from.is_none()) {
+        permit
+            .sources
+            .extend(uplink.map(|uplink| uplink.host.addr()));
+    }
     permits.retain(|permit| !permit.sources.is_empty() && !permit.destinations.is_empty());
     permits
 }

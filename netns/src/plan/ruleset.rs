@@ -7,17 +7,22 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use super::policy::Permit;
-use super::{Publish, PublishPath, ROUTER_ADDRESS, Tier, WORLD, WORLD_ADDRESS};
+use super::{Publish, PublishPath, ROUTER_ADDRESS, Tier, UPLINK, Uplink, WORLD, WORLD_ADDRESS};
 use crate::compose::Protocol;
 
 /// nft refuses longer comments (`NFTNL_UDATA_COMMENT_MAXLEN` is 128, its closing zero included).
 const LONGEST_COMMENT: usize = 127;
 
 /// The transaction. The table is declared before it is deleted, because deleting one that does not exist is an error.
-pub(super) fn ruleset(tiers: &[Tier], permits: &[Permit], publish: &[Publish]) -> String {
+pub(super) fn ruleset(
+    tiers: &[Tier],
+    uplink: Option<&Uplink>,
+    permits: &[Permit],
+    publish: &[Publish],
+) -> String {
     let mut text =
         String::from("table inet underlay\ndelete table inet underlay\ntable inet underlay {\n");
-    forward(&mut text, tiers, permits);
+    forward(&mut text, tiers, uplink, permits);
     input(&mut text);
     prerouting(&mut text, permits, publish);
     text.push_str("}\n");
@@ -29,7 +34,7 @@ pub(super) fn ruleset(tiers: &[Tier], permits: &[Permit], publish: &[Publish]) -
 /// dropped, so that a missing flow shows as an error in the caller's log, EHOSTUNREACH, and not as a time-out. Between namespaces of
 /// one machine the answer is there while a blocking `connect(2)` still holds its socket, so Linux heeds the one to its second SYN, a
 /// second later; who connects without blocking hears the first.
-fn forward(text: &mut String, tiers: &[Tier], permits: &[Permit]) {
+fn forward(text: &mut String, tiers: &[Tier], uplink: Option<&Uplink>, permits: &[Permit]) {
     text.push_str(
         "  chain forward {\n    type filter hook forward priority filter; policy drop;\n",
     );
@@ -46,6 +51,14 @@ fn forward(text: &mut String, tiers: &[Tier], permits: &[Permit]) {
         "    iifname \"{WORLD}\" ip saddr != {} counter drop comment \"foreign source in {WORLD}\"",
         WORLD_ADDRESS.trunc()
     );
+    // A host that forwards for others forwards them no further: only what it sends itself, or in its own name, comes from here.
+    if let Some(Uplink { host, .. }) = uplink {
+        let _ = writeln!(
+            text,
+            "    iifname \"{UPLINK}\" ip saddr != {} counter drop comment \"foreign source in {UPLINK}\"",
+            host.addr()
+        );
+    }
     for permit in permits {
         let port = match permit.port {
             Some((Protocol::Tcp, port)) => format!(" tcp dport {port}"),

@@ -98,6 +98,7 @@ fn world(ops: &mut Vec<Op>) {
         namespace: WORLD.to_owned(),
         destination: EVERYWHERE,
         via: ROUTER_ADDRESS.addr(),
+        metric: None,
     });
 }
 
@@ -124,19 +125,20 @@ fn one(ops: &mut Vec<Op>, instance: &Instance) {
         namespace: name.clone(),
         destination: EVERYWHERE,
         via: link.gateway,
+        metric: None,
     });
     // Services run without capabilities; Docker lets them listen below 1024 the same way.
     ops.push(sysctl(name, "net/ipv4/ip_unprivileged_port_start", "0"));
 }
 
-fn up(namespace: &str, link: &str) -> Op {
+pub(super) fn up(namespace: &str, link: &str) -> Op {
     Op::LinkUp {
         namespace: namespace.to_owned(),
         link: link.to_owned(),
     }
 }
 
-fn address(namespace: &str, link: &str, address: Ipv4Net) -> Op {
+pub(super) fn address(namespace: &str, link: &str, address: Ipv4Net) -> Op {
     Op::AddAddress {
         namespace: namespace.to_owned(),
         link: link.to_owned(),

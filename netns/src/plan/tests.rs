@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use super::*;
 use crate::compose::{Source, read};
 
-fn project(text: &str) -> Project {
+pub(super) fn project(text: &str) -> Project {
     read(
         vec![Source {
             path: "c.yml".into(),

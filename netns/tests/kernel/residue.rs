@@ -76,7 +76,7 @@ pub(crate) fn kills_it(launched: &mut Launched, _: SocketAddr) {
 /// What a lab could leave behind on the host.
 #[derive(Debug, PartialEq, Eq)]
 struct Host {
-    links: String,
+    links: BTreeSet<String>,
     rules: Option<String>,
     mounts: String,
 }
@@ -84,7 +84,12 @@ struct Host {
 impl Host {
     fn read() -> Self {
         Self {
-            links: output(&["ip", "-j", "link"]),
+            // Without uplinks: other labs that root runs come and go, and this one is entered without.
+            links: output(&["ip", "-br", "link"])
+                .lines()
+                .filter(|line| !line.starts_with("ul-"))
+                .map(str::to_owned)
+                .collect(),
             // Only root may look.
             rules: nix::unistd::geteuid()
                 .is_root()

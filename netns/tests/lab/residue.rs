@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use netns_setup::plan::link_name;
 use serde_json::Value;
 
 use crate::instance::{Process, naming, still_running};
@@ -23,7 +24,11 @@ impl Snapshot {
             .as_array()
             .context("ip -j link")?
         {
-            things.insert(format!("link {}", link["ifname"]));
+            // Uplinks of other labs that root runs come and go; this lab's own is looked for by its name below.
+            let name = link["ifname"].as_str().context("ifname")?;
+            if !name.starts_with("ul-") {
+                things.insert(format!("link {name}"));
+            }
         }
         // An ordinary user may not list rules, nor could such a user have made one.
         if nix::unistd::Uid::effective().is_root() {
@@ -61,6 +66,10 @@ impl Snapshot {
                 .cloned()
                 .collect();
             ensure!(added.is_empty(), "left behind: {added:#?}");
+            let project = state.file_name().context("a project's folder")?;
+            let uplink = link_name(&project.to_string_lossy(), &state.to_string_lossy());
+            let folder = Path::new("/sys/class/net").join(&uplink);
+            ensure!(!folder.exists(), "left behind: {uplink}");
             let running = still_running(processes)?;
             ensure!(running.is_empty(), "still running: {running:#?}");
             let naming = naming(&state.to_string_lossy())?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::failure::{Failure, Step};
+use super::failure::Failure;
 use super::namespace::{NetNamespace, run_on_own_thread};
 use crate::plan::{Op, Plan};
 use worker::Worker;
@@ -41,6 +41,21 @@ pub struct BuildError {
     pub failure: Failure,
 }
 
+impl BuildError {
+    /// A refusal before the first step, of what `command` would have begun with.
+    pub(super) fn of(command: &str, error: &std::io::Error) -> Self {
+        Self {
+            command: command.to_owned(),
+            failure: Failure {
+                errno: error.raw_os_error().unwrap_or(0),
+                reason: error.raw_os_error().is_none().then(|| error.to_string()),
+                step: "build the network".into(),
+                remedy: None,
+            },
+        }
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`: {}", self.command, self.failure)
@@ -60,6 +75,17 @@ pub fn build(plan: &Plan) -> Result<Network, BuildError> {
 }
 
 impl Network {
+    /// Namespaces that exist already, to take further steps in.
+    pub(super) fn holding<const N: usize>(namespaces: [(&str, NetNamespace); N]) -> Self {
+        Self {
+            namespaces: namespaces
+                .into_iter()
+                .map(|(name, namespace)| (name.to_owned(), namespace))
+                .collect(),
+            phases: Vec::new(),
+        }
+    }
+
     /// The namespace of that name in the plan.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&NetNamespace> {
@@ -88,14 +114,7 @@ impl Network {
             let mut worker = Worker::new(self);
             Ok(ops.iter().try_for_each(|op| worker.take(op)))
         })
-        .unwrap_or_else(|error| {
-            Err(BuildError {
-                command: "start a thread".into(),
-                failure: Err::<(), _>(error)
-                    .step(|| "build the network".into())
-                    .expect_err("an error stays one"),
-            })
-        })
+        .unwrap_or_else(|error| Err(BuildError::of("start a thread", &error)))
     }
 
     fn book(&mut self, name: &'static str, duration: Duration) {

@@ -106,6 +106,10 @@ impl<'network> Worker<'network> {
             Op::IsolatePort { namespace, link } => {
                 (messages::isolate_port(self.index(namespace, link)?), 0)
             }
+            // Machines without IPv6 make no such address anyway.
+            Op::NoLinkLocal { namespace, link } if has_ipv6() => {
+                (messages::no_link_local(self.index(namespace, link)?), 0)
+            }
             Op::AddAddress {
                 namespace,
                 link,
@@ -116,9 +120,15 @@ impl<'network> Worker<'network> {
             }
             Op::LinkUp { namespace, link } => (messages::link_up(self.index(namespace, link)?), 0),
             Op::AddRoute {
-                destination, via, ..
-            } => (messages::add_route(*destination, *via), create),
-            Op::AddNamespace { .. } | Op::Ruleset { .. } | Op::Sysctl { .. } => return Ok(()),
+                destination,
+                via,
+                metric,
+                ..
+            } => (messages::add_route(*destination, *via, *metric), create),
+            Op::AddNamespace { .. }
+            | Op::Ruleset { .. }
+            | Op::Sysctl { .. }
+            | Op::NoLinkLocal { .. } => return Ok(()),
         };
         self.socket(op.namespace())?.change(message, flags)
     }
@@ -182,6 +192,10 @@ fn set(key: &str, value: &str) -> Result<(), Failure> {
         }
         outcome => outcome.step(|| format!("write {}", path.display())),
     }
+}
+
+fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 fn no_namespace(name: &str) -> io::Error {

@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use ipnet::Ipv4Net;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData,
+    InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -78,6 +78,27 @@ pub(in crate::kernel) fn isolate_port(index: u32) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(message)
 }
 
+/// `ip link set LINK addrgenmode none`
+pub(in crate::kernel) fn no_link_local(index: u32) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message
+        .attributes
+        .push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
+            vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)],
+        )]));
+    RouteNetlinkMessage::SetLink(message)
+}
+
+/// `ip link del LINK`, and with it the other end of a pair
+pub(in crate::kernel) fn delete_link(name: &str) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message
+        .attributes
+        .push(LinkAttribute::IfName(name.to_owned()));
+    RouteNetlinkMessage::DelLink(message)
+}
+
 /// `ip link set LINK up`
 pub(in crate::kernel) fn link_up(index: u32) -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
@@ -96,13 +117,22 @@ pub(in crate::kernel) fn add_address(index: u32, address: Ipv4Net) -> RouteNetli
     message.attributes = vec![
         AddressAttribute::Local(IpAddr::V4(address.addr())),
         AddressAttribute::Address(IpAddr::V4(address.addr())),
-        AddressAttribute::Broadcast(address.broadcast()),
     ];
+    // Two addresses are a link between two hosts, without one for all (RFC 3021).
+    if address.prefix_len() < 31 {
+        message
+            .attributes
+            .push(AddressAttribute::Broadcast(address.broadcast()));
+    }
     RouteNetlinkMessage::NewAddress(message)
 }
 
-/// `ip route add DESTINATION via GATEWAY`
-pub(in crate::kernel) fn add_route(destination: Ipv4Net, via: Ipv4Addr) -> RouteNetlinkMessage {
+/// `ip route add DESTINATION via GATEWAY [metric METRIC]`
+pub(in crate::kernel) fn add_route(
+    destination: Ipv4Net,
+    via: Ipv4Addr,
+    metric: Option<u32>,
+) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     message.header = RouteHeader {
         address_family: AddressFamily::Inet,
@@ -123,5 +153,15 @@ pub(in crate::kernel) fn add_route(destination: Ipv4Net, via: Ipv4Addr) -> Route
     message
         .attributes
         .push(RouteAttribute::Gateway(RouteAddress::Inet(via)));
+    message
+        .attributes
+        .extend(metric.map(RouteAttribute::Priority));
     RouteNetlinkMessage::NewRoute(message)
+}
+
+/// `ip route show table all`, of IPv4
+pub(in crate::kernel) fn all_routes() -> RouteNetlinkMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet;
+    RouteNetlinkMessage::GetRoute(message)
 }

@@ -40,6 +40,8 @@ pub(super) struct Keeper {
     pub(super) starter: Starter,
     pub(super) listeners: Vec<UnboundedSender<Reply>>,
     pub(super) detached: bool,
+    /// Whether the uplink stands.
+    pub(super) connected: bool,
     pub(super) stage: Stage,
     pub(super) ready_ms: Option<u64>,
     pub(super) finished: bool,
@@ -77,6 +79,7 @@ impl Keeper {
             starter,
             listeners: vec![to_launcher],
             detached: false,
+            connected: false,
             stage: Stage::ComingUp,
             ready_ms: None,
             finished: false,
@@ -141,6 +144,7 @@ impl Keeper {
             } => {
                 let _ = answer.send(self.locate(&target, argv, tty));
             }
+            Message::Connected => self.connected = true,
             Message::Detached => self.detached = true,
             Message::LauncherGone if self.detached => {}
             Message::LauncherGone => self.take(Event::Shutdown),

@@ -8,6 +8,9 @@ use crate::lab::protocol::{Progress, Reply, line};
 /// What the launcher says when it leaves a lab that is to go on without it.
 pub(in crate::lab) const DETACH: &str = "detach";
 
+/// What the launcher says when the uplink stands.
+pub(in crate::lab) const CONNECTED: &str = "connected";
+
 /// Blocking use of the pair, before there is a runtime and after there was one.
 pub(super) struct Link(Option<UnixStream>);
 

@@ -16,13 +16,14 @@ mod status;
 use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use nix::fcntl::Flock;
 
-pub(super) use launcher::DETACH;
+pub(super) use launcher::{CONNECTED, DETACH};
 
 use super::build::Binaries;
 use super::clock::Clock;
@@ -32,7 +33,7 @@ use super::state::StateDir;
 use crate::compose::{MountSource, Project};
 use crate::kernel::enter::Inside;
 use crate::kernel::{self, Network};
-use crate::plan::{Held, Op, Plan};
+use crate::plan::{Held, Op, Plan, ROUTER};
 
 /// Everything that the launcher hands over. Lives across the fork.
 #[derive(Debug)]
@@ -53,7 +54,8 @@ pub struct Lab {
     pub control: UnixListener,
     /// The state folder's lock, held for as long as the lab lives.
     pub lock: Flock<File>,
-    /// The launcher at the other end: hears progress, says its pid first, and `detach` when it leaves on purpose.
+    /// The launcher at the other end: hears progress, says its pid first, `connected` when it has made the uplink, and `detach` when it
+    /// leaves on purpose.
     pub launcher: UnixStream,
     /// How long everything may take to become healthy.
     pub wait_timeout: Duration,
@@ -116,6 +118,9 @@ fn prepare(
         took_ms: (clock.now() - began).as_secs_f64() * 1e3,
         namespaces: namespaces.count(),
         operations: lab.plan.ops.len(),
+        router: network
+            .namespace(ROUTER)
+            .map(|router| router.as_fd().as_raw_fd()),
     });
     Ok((pid, network))
 }

@@ -9,7 +9,9 @@ use super::{instance, status};
 use crate::kernel::reaper::Exit;
 use crate::lab::clock::millis;
 use crate::lab::logs;
-use crate::lab::protocol::{InstanceState, InstanceStatus, Progress, PublishedPort, Reply, Status};
+use crate::lab::protocol::{
+    InstanceState, InstanceStatus, Progress, PublishedPort, Reply, Status, UplinkStatus,
+};
 use crate::lab::supervise::{Event, Id, Slot, State, Time, Verdict};
 
 /// Lines of an instance's log shown with its trouble.
@@ -191,6 +193,21 @@ impl Keeper {
                     target_port: port.target_port,
                 })
                 .collect(),
+            uplink: self
+                .lab
+                .plan
+                .uplink
+                .as_ref()
+                .filter(|_| self.connected)
+                .map(|uplink| {
+                    Box::new(UplinkStatus {
+                        link: uplink.link.clone(),
+                        host: uplink.host.addr(),
+                        router: uplink.router.addr(),
+                        reached: uplink.reached.clone(),
+                        direct: self.lab.plan.direct.clone(),
+                    })
+                }),
             instances,
         }
     }

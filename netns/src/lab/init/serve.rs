@@ -15,10 +15,11 @@ use super::{Lab, control, launcher};
 use crate::kernel::reaper::{Exit, Reaper};
 use crate::kernel::relay::{Relay, Upstream};
 use crate::kernel::sandbox::ExecSpec;
-use crate::kernel::{Identity, Network};
+use crate::kernel::{Identity, Network, uplink};
 use crate::lab::clock::Clock;
 use crate::lab::protocol::{Reply, Status, line};
 use crate::lab::supervise::Id;
+use crate::plan::ROUTER;
 
 /// How long whoever listens may take to hear the last words.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ pub(super) enum Message {
         tty: bool,
         answer: oneshot::Sender<Result<Located, String>>,
     },
+    Connected,
     Detached,
     LauncherGone,
 }
@@ -91,13 +93,16 @@ pub(super) async fn serve(
     ));
 
     let starter = Starter {
-        network,
+        network: Arc::clone(&network),
         reaper,
         identity,
         messages,
     };
     let mut keeper = Keeper::new(lab, pid, clock, starter, to_launcher);
     keeper.run(&mut inbox).await?;
+    if let (true, Some(router)) = (keeper.connected, network.namespace(ROUTER)) {
+        let _ = uplink::disconnect(router); // it goes with the namespace all the same, only a moment later
+    }
     drop(keeper);
     listening.abort();
     let _ = tokio::time::timeout(LAST_WORDS, all_heard.recv()).await; // nothing is sent: it ends when all have heard
@@ -133,9 +138,12 @@ async fn hear_launcher(
 ) {
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(text)) = lines.next_line().await {
-        if text == launcher::DETACH {
-            let _ = messages.send(Message::Detached);
-        }
+        let message = match text.as_str() {
+            launcher::CONNECTED => Message::Connected,
+            launcher::DETACH => Message::Detached,
+            _ => continue,
+        };
+        let _ = messages.send(message);
     }
     let _ = messages.send(Message::LauncherGone);
 }
