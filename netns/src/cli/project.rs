@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::Global;
 use super::failure::{Code, Failure};
+use super::terminal::say;
 use crate::compose::{self, Diagnostic, Project};
 use crate::lab::state::{self, StateDir};
 
@@ -29,6 +30,9 @@ pub(super) struct Loaded {
 pub(super) fn load(global: &Global) -> Result<Loaded, Failure> {
     let project =
         compose::load(&files(global)?, &environment(global)).map_err(|found| bad_file(&found))?;
+    for warning in &project.warnings {
+        say(&warning.warning());
+    }
     let state = state_of(global, &project.name)?;
     Ok(Loaded { project, state })
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::diagnostic::Span;
 use super::docker_only::Scope;
-use super::model::Attachment;
+use super::model::{Alias, Attachment};
 use super::networks::DEFAULT;
 use super::node::{Node, Value};
 use super::reader::Reader;
@@ -15,7 +15,7 @@ use super::services::Declared;
 type Member = (Span, String, Option<(Span, Ipv4Addr)>);
 
 impl Reader<'_> {
-    /// The interface of a service: in its tier, `default` when it names no network, none under `network_mode: none`.
+    /// The interface of a service and its names in each network: in its tier, `default` when it names no network, none under `network_mode: none`.
     pub(super) fn attachment(
         &mut self,
         service: &str,
@@ -23,7 +23,7 @@ impl Reader<'_> {
         networks: Option<&Node>,
         tier: Option<(Span, String)>,
         declared: &Declared<'_>,
-    ) -> Attachment {
+    ) -> (Attachment, Vec<Alias>) {
         if let Some(mode) = mode {
             let understood = self.parsed(mode, "network_mode", "none, or leave it out", |text| {
                 (text == "none").then_some(())
@@ -35,8 +35,9 @@ impl Reader<'_> {
                     "remove one of the two",
                 );
             }
-            return Attachment::None;
+            return (Attachment::None, Vec::new());
         }
+        let mut aliases = Vec::new();
         let mut members: Vec<Member> = Vec::new();
         match networks.map(|node| (node, &node.value)) {
             Some((_, Value::List(items))) => {
@@ -53,8 +54,11 @@ impl Reader<'_> {
                         value,
                         &format!("network `{}` of service `{service}`", key.name),
                         Some(Scope::ServiceNetwork),
-                        &["ipv4_address"],
+                        &["ipv4_address", "aliases"],
                     );
+                    if let Some((_, node)) = fields.get("aliases") {
+                        aliases.extend(self.aliases(node, &key.name));
+                    }
                     let address = fields.get("ipv4_address").and_then(|(_, node)| {
                         self.parsed(node, "ipv4_address", "an IPv4 address", |text| {
                             text.parse().ok()
@@ -89,11 +93,12 @@ impl Reader<'_> {
         let tier = match tier {
             Some((at, tier)) if !names.contains(&tier) => {
                 self.error(at, format!("service `{service}` has the tier `{tier}`, but is no member of that network"), format!("write one of {}", join(&names)));
-                return Attachment::Tier {
+                let attachment = Attachment::Tier {
                     tier: members.swap_remove(0).1,
                     address: None,
                     networks: names,
                 };
+                return (attachment, aliases);
             }
             Some((_, tier)) => tier,
             None => members[0].1.clone(),
@@ -114,11 +119,12 @@ impl Reader<'_> {
                 );
             }
         }
-        Attachment::Tier {
+        let attachment = Attachment::Tier {
             tier,
             address,
             networks: names,
-        }
+        };
+        (attachment, aliases)
     }
 }
 

@@ -80,6 +80,21 @@ impl Diagnostic {
     }
 }
 
+impl Diagnostic {
+    /// The same as one line, for something that is only worth a word.
+    #[must_use]
+    pub fn warning(&self) -> String {
+        let (file, line, column) = (self.file.display(), self.line, self.column);
+        match line {
+            0 => format!("warning: {file}: {}; {}", self.message, self.remedy),
+            _ => format!(
+                "warning: {file}:{line}:{column}: {}; {}",
+                self.message, self.remedy
+            ),
+        }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "error: {}", self.message)?;

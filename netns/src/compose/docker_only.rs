@@ -13,6 +13,8 @@ pub(super) enum Scope {
     Network,
     Ipam,
     Volume,
+    GivenFile,
+    FileMount,
 }
 
 /// A scope, a key, and why leaving it out changes nothing here.
@@ -30,6 +32,11 @@ const TABLE: &[(Scope, &str, &str)] = &[
     ),
     (
         Scope::Service,
+        "blkio_config",
+        "disks are not shared out here",
+    ),
+    (
+        Scope::Service,
         "build",
         "Cargo packages are built from the workspace, servers are the machine's own",
     ),
@@ -43,21 +50,105 @@ const TABLE: &[(Scope, &str, &str)] = &[
         "cap_drop",
         "a sandbox has no capabilities to begin with",
     ),
+    (Scope::Service, "cgroup", "a sandbox sees no control groups"),
     (
         Scope::Service,
-        "container_name",
-        "there are no containers; instances are <service>-<n>",
+        "cgroup_parent",
+        "control groups are the lab's own",
+    ),
+    (Scope::Service, "cpu_count", "concerns Windows"),
+    (Scope::Service, "cpu_percent", "concerns Windows"),
+    (
+        Scope::Service,
+        "cpu_period",
+        "processors are limited by `cpus`",
+    ),
+    (
+        Scope::Service,
+        "cpu_quota",
+        "processors are limited by `cpus`",
+    ),
+    (
+        Scope::Service,
+        "cpu_rt_period",
+        "nothing here is scheduled in real time",
+    ),
+    (
+        Scope::Service,
+        "cpu_rt_runtime",
+        "nothing here is scheduled in real time",
+    ),
+    (
+        Scope::Service,
+        "cpu_shares",
+        "a weight among containers, no limit",
+    ),
+    (Scope::Service, "cpuset", "a placement, no limit"),
+    (Scope::Service, "credential_spec", "concerns Windows"),
+    (Scope::Service, "develop", "concerns `docker compose watch`"),
+    (
+        Scope::Service,
+        "dns",
+        "names are in /etc/hosts, and no name server is asked",
+    ),
+    (
+        Scope::Service,
+        "dns_opt",
+        "names are in /etc/hosts, and no name server is asked",
+    ),
+    (
+        Scope::Service,
+        "dns_search",
+        "names are in /etc/hosts, and no name server is asked",
+    ),
+    (
+        Scope::Service,
+        "domainname",
+        "names are in /etc/hosts, and no name server is asked",
+    ),
+    (
+        Scope::Service,
+        "group_add",
+        "a sandbox has one user and one group",
     ),
     (
         Scope::Service,
         "init",
         "PID 1 of a sandbox is its program, orphans go to the lab's first process",
     ),
+    (Scope::Service, "isolation", "concerns Windows"),
+    (Scope::Service, "label_file", "nothing here reads them"),
     (Scope::Service, "labels", "nothing here reads them"),
     (
         Scope::Service,
         "logging",
         "logs go to files of the lab, with a size limit of its own",
+    ),
+    (
+        Scope::Service,
+        "mac_address",
+        "the plan gives each interface its own",
+    ),
+    (
+        Scope::Service,
+        "mem_reservation",
+        "concerns a scheduler under pressure",
+    ),
+    (
+        Scope::Service,
+        "mem_swappiness",
+        "concerns a scheduler under pressure",
+    ),
+    (Scope::Service, "memswap_limit", "swap is the machine's"),
+    (
+        Scope::Service,
+        "oom_kill_disable",
+        "what exceeds its memory is ended",
+    ),
+    (
+        Scope::Service,
+        "oom_score_adj",
+        "concerns a machine without memory",
     ),
     (
         Scope::Service,
@@ -72,15 +163,50 @@ const TABLE: &[(Scope, &str, &str)] = &[
     ),
     (
         Scope::Service,
+        "runtime",
+        "there is one way to run a sandbox",
+    ),
+    (
+        Scope::Service,
         "security_opt",
         "no_new_privs and a system call filter are always set",
     ),
     (Scope::Service, "stdin_open", "instances have no terminal"),
+    (
+        Scope::Service,
+        "storage_opt",
+        "there is no image to copy from",
+    ),
     (Scope::Service, "tty", "instances have no terminal"),
+    (
+        Scope::Service,
+        "userns_mode",
+        "every sandbox has a user namespace of its own",
+    ),
+    (
+        Scope::Service,
+        "uts",
+        "every sandbox has a UTS namespace of its own",
+    ),
+    (
+        Scope::ServiceNetwork,
+        "driver_opts",
+        "every network is a Linux bridge",
+    ),
     (
         Scope::ServiceNetwork,
         "gw_priority",
         "an instance has one interface",
+    ),
+    (
+        Scope::ServiceNetwork,
+        "link_local_ips",
+        "an instance has one address",
+    ),
+    (
+        Scope::ServiceNetwork,
+        "mac_address",
+        "the plan gives each interface its own",
     ),
     (
         Scope::ServiceNetwork,
@@ -144,6 +270,25 @@ const TABLE: &[(Scope, &str, &str)] = &[
         Scope::Volume,
         "name",
         "volumes are folders of the lab's state",
+    ),
+    (Scope::GivenFile, "driver", "concerns Swarm"),
+    (Scope::GivenFile, "labels", "nothing here reads them"),
+    (Scope::GivenFile, "name", "a lab has its own names"),
+    (Scope::GivenFile, "template_driver", "concerns Swarm"),
+    (
+        Scope::FileMount,
+        "gid",
+        "as in Compose: the one user of the sandbox reads it",
+    ),
+    (
+        Scope::FileMount,
+        "mode",
+        "as in Compose: the one user of the sandbox reads it",
+    ),
+    (
+        Scope::FileMount,
+        "uid",
+        "as in Compose: the one user of the sandbox reads it",
     ),
 ];
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::interpolate::interpolate;
+use super::interpolate::{Variables, interpolate};
 
-/// Parses `text`; `lookup` gives the variables for values without single quotes, after those defined further up. The error is line,
-/// message and remedy.
+/// Parses `text`; `lookup` gives the variables for values without single quotes, after those defined further up; `unset`
+/// hears line and name of a variable that is not set. The error is line, message and remedy.
 pub(super) fn parse(
     text: &str,
-    lookup: &impl Fn(&str) -> Option<String>,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    unset: &mut dyn FnMut(u32, &str),
 ) -> Result<BTreeMap<String, String>, (u32, String, String)> {
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
     for (line, number) in text.trim_start_matches('\u{feff}').lines().zip(1_u32..) {
@@ -33,7 +34,12 @@ pub(super) fn parse(
             // A bare key passes the caller's variable on.
             None => lookup(key),
             Some(raw) => {
-                Some(value(raw, &known).map_err(|(message, remedy)| (number, message, remedy))?)
+                let mut known = Variables {
+                    lookup: &known,
+                    unset: &mut |name| unset(number, name),
+                };
+                let value = value(raw, &mut known);
+                Some(value.map_err(|(message, remedy)| (number, message, remedy))?)
             }
         };
         if let Some(value) = value {
@@ -43,7 +49,7 @@ pub(super) fn parse(
     Ok(variables)
 }
 
-fn value(raw: &str, lookup: &impl Fn(&str) -> Option<String>) -> Result<String, (String, String)> {
+fn value(raw: &str, lookup: &mut Variables<'_>) -> Result<String, (String, String)> {
     let unclosed = || {
         (
             "the quote is never closed on its line".to_owned(),
@@ -87,7 +93,7 @@ mod tests {
     fn reads_what_compose_reads() {
         let text = "# a comment\nA=1\nexport B = two words # why\nC='$A #'\nD=\"$A\\n\\$A\"\nE=${A}/${HOST}\nHOST\nMISSING\n\nF=\n";
         let lookup = |name: &str| (name == "HOST").then(|| "h".to_owned());
-        let read = parse(text, &lookup).unwrap();
+        let read = parse(text, &lookup, &mut |_, _| {}).unwrap();
         let read: Vec<_> = read
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
@@ -108,9 +114,17 @@ mod tests {
 
     #[test]
     fn refusals_have_their_line() {
-        let line = |text: &str| parse(text, &|_| None).unwrap_err().0;
+        let line = |text: &str| parse(text, &|_| None, &mut |_, _| {}).unwrap_err().0;
         assert_eq!(line("A=1\nnot an assignment\n"), 2);
         assert_eq!(line("\n\nA='x\n"), 3);
-        assert_eq!(line("A=${NOPE}"), 1);
+        assert_eq!(line("A=${NOPE?}"), 1);
+        let mut unset = Vec::new();
+        let read = parse("A=1\nB=<$NOPE>", &|_| None, &mut |line, name| {
+            unset.push(format!("{line} {name}"));
+        });
+        assert_eq!(
+            (read.unwrap()["B"].as_str(), unset),
+            ("<>", vec!["2 NOPE".to_owned()])
+        );
     }
 }

@@ -1,11 +1,12 @@
 //! `environment` and `env_file`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::dotenv;
 use super::node::{Node, Value};
-use super::reader::Reader;
+use super::reader::{Reader, text_of};
 
 impl Reader<'_> {
     /// `environment`, as a mapping or a list; a key without a value passes the caller's on.
@@ -80,24 +81,8 @@ impl Reader<'_> {
             else {
                 continue;
             };
-            match std::fs::read_to_string(&path) {
-                Ok(text) => match dotenv::parse(&text, &|name| self.env.get(name).cloned()) {
-                    Ok(read) => variables.extend(read),
-                    Err((line, message, remedy)) => {
-                        let source = [Source { path, text }];
-                        let diagnostic = Diagnostic::new(
-                            &source,
-                            Span {
-                                file: 0,
-                                line,
-                                column: 1,
-                            },
-                            message,
-                            remedy,
-                        );
-                        self.found.push((path_node.at, diagnostic));
-                    }
-                },
+            match text_of(&path) {
+                Ok(text) => variables.extend(self.dotenv(path_node.at, path, text)),
                 Err(error) if !required && error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => self.error(
                     path_node.at,
@@ -107,5 +92,28 @@ impl Reader<'_> {
             }
         }
         variables
+    }
+
+    /// The variables of a file that is named at `at`.
+    fn dotenv(&mut self, at: Span, path: PathBuf, text: String) -> BTreeMap<String, String> {
+        let mut unset = Vec::new();
+        let lookup = |name: &str| self.env.get(name).cloned();
+        let read = dotenv::parse(&text, &lookup, &mut |line, name| {
+            unset.push((line, name.to_owned()));
+        });
+        let source = [Source { path, text }];
+        let place = |line| Span {
+            file: 0,
+            line,
+            column: 1,
+        };
+        for (line, name) in unset {
+            self.unset(&source, place(line), &name);
+        }
+        read.unwrap_or_else(|(line, message, remedy)| {
+            let diagnostic = Diagnostic::new(&source, place(line), message, remedy);
+            self.found.push((at, diagnostic));
+            BTreeMap::new()
+        })
     }
 }

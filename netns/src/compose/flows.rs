@@ -1,16 +1,16 @@
 //! `x-flows`: the security policy, one arrow a line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::model::{Flow, Peer, Policy, Protocol};
 use super::node::Node;
-use super::reader::{Reader, nearest};
+use super::reader::Reader;
 
 const FORM: &str = "`service -> service:port`, several targets separated by commas, `world` for the outside, `/udp` behind a port that is not tcp";
 
 impl Reader<'_> {
-    /// The policy; `services` are the names a flow may use.
-    pub(super) fn flows(&mut self, node: Option<&Node>, services: &BTreeSet<String>) -> Policy {
+    /// The policy. A flow to or from a service that is off is off with it.
+    pub(super) fn flows(&mut self, node: Option<&Node>) -> Policy {
         let Some(node) = node else {
             return Policy::SharedNetworks;
         };
@@ -32,10 +32,10 @@ impl Reader<'_> {
             let peer = if from == "world" {
                 Some(Peer::World)
             } else {
-                self.endpoint(item, from, services).map(Peer::Service)
+                self.endpoint(item, from).map(Peer::Service)
             };
             for target in targets.split(',') {
-                let Some((to, port, protocol)) = self.target(item, target.trim(), services) else {
+                let Some((to, port, protocol)) = self.target(item, target.trim()) else {
                     continue;
                 };
                 let Some(from) = peer.clone() else { continue };
@@ -61,12 +61,7 @@ impl Reader<'_> {
         Policy::Flows(flows)
     }
 
-    fn target(
-        &mut self,
-        item: &Node,
-        target: &str,
-        services: &BTreeSet<String>,
-    ) -> Option<(String, u16, Protocol)> {
+    fn target(&mut self, item: &Node, target: &str) -> Option<(String, u16, Protocol)> {
         let (endpoint, protocol) = match target.rsplit_once('/') {
             None | Some((_, "tcp")) => (target.trim_end_matches("/tcp"), Protocol::Tcp),
             Some((endpoint, "udp")) => (endpoint, Protocol::Udp),
@@ -98,14 +93,11 @@ impl Reader<'_> {
                 None
             }
         };
-        let name = self.endpoint(item, name.trim(), services);
+        let name = self.endpoint(item, name.trim());
         Some((name?, port?, protocol))
     }
 
-    fn endpoint(&mut self, item: &Node, name: &str, services: &BTreeSet<String>) -> Option<String> {
-        if services.contains(name) {
-            return Some(name.to_owned());
-        }
+    fn endpoint(&mut self, item: &Node, name: &str) -> Option<String> {
         if name == "world" {
             self.error(
                 item.at,
@@ -114,16 +106,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let known: Vec<&str> = services.iter().map(String::as_str).collect();
-        let remedy = match nearest(name, &known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the services are {}", known.join(", ")),
-        };
-        self.error(
-            item.at,
-            format!("a flow names `{name}`, which is no service"),
-            remedy,
-        );
-        None
+        let is_on = !self.off.contains(name) && self.is_service(item.at, name, "a flow names");
+        is_on.then(|| name.to_owned())
     }
 }

@@ -1,11 +1,11 @@
 //! `healthcheck`, `depends_on` and `restart`: what decides when a service starts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::model::{Condition, Dependency, Healthcheck, Restart};
 use super::node::{Node, Value};
-use super::reader::{Reader, nearest};
+use super::reader::Reader;
 
 impl Reader<'_> {
     /// The health check; none when it is disabled. Defaults are the specification's.
@@ -86,12 +86,11 @@ impl Reader<'_> {
         }
     }
 
-    /// What a service waits for; `services` are the names that exist.
+    /// What a service waits for. What it does not require, and is not there, is left out.
     pub(super) fn depends_on(
         &mut self,
         node: &Node,
         service: &str,
-        services: &BTreeSet<String>,
     ) -> BTreeMap<String, Dependency> {
         let mut dependencies = BTreeMap::new();
         let started = Dependency {
@@ -144,26 +143,13 @@ impl Reader<'_> {
                 }
             }
         }
-        dependencies.retain(|name, _| {
-            if services.contains(name) {
-                return true;
+        dependencies.retain(|name, dependency| {
+            if !dependency.required && !self.services.contains(name) {
+                return false;
             }
-            let known: Vec<&str> = services.iter().map(String::as_str).collect();
-            let remedy = match nearest(name, &known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the services are {}", known.join(", ")),
-            };
-            let at = self
-                .places
-                .get(&format!("depends:{service}:{name}"))
-                .copied()
-                .unwrap_or(node.at);
-            self.error(
-                at,
-                format!("`{service}` depends on `{name}`, which is no service"),
-                remedy,
-            );
-            false
+            let place = self.places.get(&format!("depends:{service}:{name}"));
+            let at = place.copied().unwrap_or(node.at);
+            self.is_service(at, name, &format!("`{service}` depends on"))
         });
         dependencies
     }

@@ -1,14 +1,38 @@
 //! `${VARIABLES}`: the interpolation of the Compose Specification.
 //!
 //! `$V`, `${V}`, `${V:-default}` (unset or empty), `${V-default}` (unset), `${V:?message}`, `${V?message}`, `${V:+other}`, `${V+other}`,
-//! nested inside each other, and `$$` for a dollar. One thing is stricter than Compose: a variable that is not set and has no default
-//! is an error here, where Compose warns and goes on with an empty string.
+//! nested inside each other, and `$$` for a dollar. As in Compose, a variable that is not set and has no default is empty, with a warning.
+
+/// Deepest nesting of one substitution in another.
+const DEEPEST: usize = 16;
+
+/// What variables stand for.
+pub(super) struct Variables<'a> {
+    /// The value of a variable that is set.
+    pub(super) lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// Hears of each use of one that is not set and has no default.
+    pub(super) unset: &'a mut dyn FnMut(&str),
+}
 
 /// Replaces the variables in `text`. The error is a message and a remedy.
 pub(super) fn interpolate(
     text: &str,
-    lookup: &impl Fn(&str) -> Option<String>,
+    variables: &mut Variables<'_>,
 ) -> Result<String, (String, String)> {
+    nested(text, variables, 0)
+}
+
+fn nested(
+    text: &str,
+    variables: &mut Variables<'_>,
+    depth: usize,
+) -> Result<String, (String, String)> {
+    if depth > DEEPEST {
+        return Err((
+            format!("substitutions are nested more than {DEEPEST} deep"),
+            "give one of them a variable of its own".to_owned(),
+        ));
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
@@ -24,7 +48,7 @@ pub(super) fn interpolate(
                     "close it with `}`, or write `$$` for a dollar sign".to_owned(),
                 )
             })?;
-            out.push_str(&braced(&after[..end], lookup)?);
+            out.push_str(&braced(&after[..end], variables, depth)?);
             rest = &after[end + 1..];
         } else {
             let end = name_length(rest);
@@ -34,7 +58,7 @@ pub(super) fn interpolate(
                     "write `$$` for a dollar sign".to_owned(),
                 ));
             }
-            out.push_str(&lookup(&rest[..end]).ok_or_else(|| unset(&rest[..end]))?);
+            out.push_str(&plain(&rest[..end], variables));
             rest = &rest[end..];
         }
     }
@@ -45,7 +69,8 @@ pub(super) fn interpolate(
 /// What is between the braces.
 fn braced(
     inner: &str,
-    lookup: &impl Fn(&str) -> Option<String>,
+    variables: &mut Variables<'_>,
+    depth: usize,
 ) -> Result<String, (String, String)> {
     let (name, operation) = inner.split_at(name_length(inner));
     if name.is_empty() {
@@ -54,20 +79,20 @@ fn braced(
             "a name is letters, digits and `_`, not starting with a digit".to_owned(),
         ));
     }
-    let value = lookup(name);
+    let value = (variables.lookup)(name);
     let (operation, value) = match operation.strip_prefix(':') {
         Some(operation) => (operation, value.filter(|value| !value.is_empty())),
         None => (operation, value),
     };
     let mut chars = operation.chars();
     match (chars.next(), chars.as_str()) {
-        (None, _) if !inner.contains(':') => value.ok_or_else(|| unset(name)),
-        (Some('-'), default) => value.map_or_else(|| interpolate(default, lookup), Ok),
-        (Some('+'), other) => value.map_or_else(|| Ok(String::new()), |_| interpolate(other, lookup)),
+        (None, _) if !inner.contains(':') => Ok(plain(name, variables)),
+        (Some('-'), default) => value.map_or_else(|| nested(default, variables, depth + 1), Ok),
+        (Some('+'), other) => value.map_or_else(|| Ok(String::new()), |_| nested(other, variables, depth + 1)),
         (Some('?'), message) => match value {
             Some(value) => Ok(value),
             None => Err((
-                match interpolate(message, lookup)? {
+                match nested(message, variables, depth + 1)? {
                     message if message.is_empty() => format!("`{name}` must be set"),
                     message => format!("`{name}` must be set: {message}"),
                 },
@@ -81,13 +106,12 @@ fn braced(
     }
 }
 
-fn unset(name: &str) -> (String, String) {
-    (
-        format!("`{name}` is not set"),
-        format!(
-            "set it in the environment or in `.env`, or write `${{{name}:-}}` if empty is meant"
-        ),
-    )
+/// A variable without any operation.
+fn plain(name: &str, variables: &mut Variables<'_>) -> String {
+    (variables.lookup)(name).unwrap_or_else(|| {
+        (variables.unset)(name);
+        String::new()
+    })
 }
 
 fn name_length(text: &str) -> usize {
@@ -125,7 +149,11 @@ mod tests {
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        interpolate(text, &lookup).map_err(|(message, _)| message)
+        let mut variables = Variables {
+            lookup: &lookup,
+            unset: &mut |_| {},
+        };
+        interpolate(text, &mut variables).map_err(|(message, _)| message)
     }
 
     #[test]
@@ -140,6 +168,7 @@ mod tests {
             ("${NONE:-d}", "d"),
             ("${NONE-d}", "d"),
             ("${NONE:-}", ""),
+            ("<$NONE${NONE}>", "<>"),
             ("${SET:+x}${NONE:+y}${EMPTY+z}${EMPTY:+w}", "xz"),
             ("${NONE:-${SET}/${NONE:-deep}}", "value/deep"),
             ("${SET:?message}", "value"),
@@ -152,8 +181,6 @@ mod tests {
     #[test]
     fn every_refusal() {
         for (text, message) in [
-            ("${NONE}", "`NONE` is not set"),
-            ("$NONE", "`NONE` is not set"),
             ("${NONE:?port wanted}", "`NONE` must be set: port wanted"),
             ("${EMPTY:?}", "`EMPTY` must be set"),
             ("${SET", "`${SET` is never closed"),
@@ -164,6 +191,15 @@ mod tests {
         ] {
             assert_eq!(run(text), Err(message.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_soon() {
+        let deep = "${NONE:-".repeat(100_000) + &"}".repeat(100_000);
+        assert_eq!(
+            run(&deep),
+            Err("substitutions are nested more than 16 deep".to_owned())
+        );
     }
 
     proptest! {

@@ -9,11 +9,17 @@ mod diagnostic;
 mod docker_only;
 mod dotenv;
 mod environment;
+mod extends;
+mod files;
 mod flows;
+mod given;
 mod health;
+mod image;
 mod interpolate;
+mod kernel_settings;
 mod model;
 mod mounts;
+mod names;
 mod networks;
 mod node;
 mod ports;
@@ -22,6 +28,7 @@ mod run;
 mod service;
 mod services;
 mod units;
+mod unsupported;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Source, Span};
@@ -32,9 +39,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use docker_only::Scope;
-use node::{Node, Value};
+use interpolate::Variables;
+use node::{Key, Node, Value};
 use reader::Reader;
 use services::Declared;
+
+/// Most services of a file: who may reach whom is decided pair by pair.
+const MOST_SERVICES: usize = 500;
 
 /// Reads, merges and checks `files` (later ones override earlier ones) with `env` for `${VARIABLES}`; a `.env` file beside
 /// the first is read too, `env` wins over it.
@@ -44,7 +55,7 @@ use services::Declared;
 pub fn load(files: &[PathBuf], env: &BTreeMap<String, String>) -> Result<Project, Vec<Diagnostic>> {
     let mut sources = Vec::new();
     for path in files {
-        match std::fs::read_to_string(path) {
+        match reader::text_of(path) {
             Ok(text) => sources.push(Source {
                 path: path.clone(),
                 text,
@@ -65,25 +76,30 @@ pub fn load(files: &[PathBuf], env: &BTreeMap<String, String>) -> Result<Project
         .and_then(|path| path.parent().map(reader::normal))
         .unwrap_or_else(|| PathBuf::from("/"));
     let dotenv = dir.join(".env");
-    let mut variables = match std::fs::read_to_string(&dotenv) {
-        Ok(text) => dotenv::parse(&text, &|name| env.get(name).cloned()).map_err(
-            |(line, message, remedy)| {
-                let source = [Source {
-                    path: dotenv.clone(),
-                    text,
-                }];
-                vec![Diagnostic::new(
+    let mut warnings = Vec::new();
+    let mut variables = match reader::text_of(&dotenv) {
+        Ok(text) => {
+            let source = [Source { path: dotenv, text }];
+            let place = |line| Span {
+                file: 0,
+                line,
+                column: 1,
+            };
+            let mut unset = |line, name: &str| {
+                let message = format!("the variable `{name}` is not set");
+                warnings.push(Diagnostic::new(
                     &source,
-                    Span {
-                        file: 0,
-                        line,
-                        column: 1,
-                    },
+                    place(line),
                     message,
-                    remedy,
-                )]
-            },
-        )?,
+                    "an empty text takes its place",
+                ));
+            };
+            dotenv::parse(&source[0].text, &|name| env.get(name).cloned(), &mut unset).map_err(
+                |(line, message, remedy)| {
+                    vec![Diagnostic::new(&source, place(line), message, remedy)]
+                },
+            )?
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
         Err(error) => {
             let message = format!("{} cannot be read: {error}", dotenv.display());
@@ -98,7 +114,10 @@ pub fn load(files: &[PathBuf], env: &BTreeMap<String, String>) -> Result<Project
         env.iter()
             .map(|(name, value)| (name.clone(), value.clone())),
     );
-    read(sources, &dir, &variables)
+    let mut project = read(sources, &dir, &variables)?;
+    warnings.append(&mut project.warnings);
+    project.warnings = warnings;
+    Ok(project)
 }
 
 /// The pure part of [`load`] (but for `env_file`): `dir` is what relative paths start from.
@@ -106,15 +125,22 @@ pub fn load(files: &[PathBuf], env: &BTreeMap<String, String>) -> Result<Project
 /// # Errors
 /// Everything that is wrong, in the order of the files; never empty.
 pub fn read(
-    sources: Vec<Source>,
+    mut sources: Vec<Source>,
     dir: &Path,
     env: &BTreeMap<String, String>,
 ) -> Result<Project, Vec<Diagnostic>> {
+    for source in &mut sources {
+        one_line_end(&mut source.text);
+    }
     let mut reader = Reader {
         sources: &sources,
         env,
         dir,
         found: Vec::new(),
+        warned: Vec::new(),
+        services: BTreeSet::new(),
+        off: BTreeSet::new(),
+        published: 0,
         places: BTreeMap::new(),
     };
     let mut merged: Option<Node> = None;
@@ -127,18 +153,33 @@ pub fn read(
             Err(malformed) => reader.error(malformed.at, malformed.message, "correct the YAML"),
         }
     }
-    let project = merged.filter(|_| reader.found.is_empty()).map(|mut root| {
-        reader.substitute(&mut root);
-        reader.project(&root)
-    });
-    let mut found = reader.found;
+    let project = merged
+        .filter(|_| reader.found.is_empty())
+        .and_then(|mut root| {
+            reader.substitute(&mut root);
+            reader.extend(&mut root);
+            reader.project(&root)
+        });
+    let (mut found, warnings) = (reader.found, reader.warned);
     found.sort_by_key(|(at, _)| *at);
     match project {
-        Some(project) if found.is_empty() => Ok(Project { sources, ..project }),
+        Some(project) if found.is_empty() => Ok(Project {
+            sources,
+            warnings,
+            ..project
+        }),
         _ => Err(found
             .into_iter()
             .map(|(_, diagnostic)| diagnostic)
             .collect()),
+    }
+}
+
+/// To YAML a carriage return alone ends a line as well, to everybody else it does not: counted as one, the place of an error would be
+/// another line for the reader's editor.
+fn one_line_end(text: &mut String) {
+    if text.replace("\r\n", "").contains('\r') {
+        *text = text.replace("\r\n", "\n").replace('\r', "\n");
     }
 }
 
@@ -149,9 +190,18 @@ impl Reader<'_> {
             Value::Null => {}
             Value::Scalar(text) => {
                 let env = self.env;
-                match interpolate::interpolate(text, &|name| env.get(name).cloned()) {
+                let mut unset = Vec::new();
+                let mut variables = Variables {
+                    lookup: &|name| env.get(name).cloned(),
+                    unset: &mut |name| unset.push(name.to_owned()),
+                };
+                match interpolate::interpolate(text, &mut variables) {
                     Ok(replaced) => *text = replaced,
                     Err((message, remedy)) => self.error(node.at, message, remedy),
+                }
+                let sources = self.sources;
+                for name in unset {
+                    self.unset(sources, node.at, &name);
                 }
             }
             Value::List(items) => items.iter_mut().for_each(|item| self.substitute(item)),
@@ -161,12 +211,14 @@ impl Reader<'_> {
         }
     }
 
-    fn project(&mut self, root: &Node) -> Project {
+    fn project(&mut self, root: &Node) -> Option<Project> {
         let fields = self.fields(
             root,
             "the file",
             Some(Scope::File),
-            &["name", "services", "networks", "volumes", "x-flows"],
+            &[
+                "name", "services", "networks", "volumes", "secrets", "configs", "x-flows",
+            ],
         );
         let get = |key: &str| fields.get(key).map(|(_, node)| *node);
         let entries = get("services")
@@ -179,20 +231,36 @@ impl Reader<'_> {
                 "add at least one under `services`",
             );
         }
-        let names: BTreeSet<String> = entries.iter().map(|(key, _)| key.name.clone()).collect();
-        let wants_default = entries
+        let (on, off): (Vec<_>, Vec<_>) = entries.iter().partition(|(_, node)| self.is_on(node));
+        let names = |entries: Vec<&(Key, Node)>| -> BTreeSet<String> {
+            entries.iter().map(|(key, _)| key.name.clone()).collect()
+        };
+        self.off = names(off);
+        self.services = names(on.clone());
+        if on.len() > MOST_SERVICES {
+            self.error(
+                on[MOST_SERVICES].0.at,
+                format!("the file has {} services", on.len()),
+                format!("keep at most {MOST_SERVICES}"),
+            );
+            return None;
+        }
+        let wants_default = on
             .iter()
             .any(|(_, node)| node.get("networks").is_none() && node.get("network_mode").is_none());
         let networks = self.networks(get("networks"), wants_default);
         let volumes = self.declared_volumes(get("volumes"));
-        let policy = self.flows(get("x-flows"), &names);
+        let policy = self.flows(get("x-flows"));
+        let secrets = self.files(get("secrets"), FileKind::Secret);
+        let configs = self.files(get("configs"), FileKind::Config);
         let declared = Declared {
-            services: &names,
             networks: &networks,
             volumes: &volumes,
+            secrets: &secrets,
+            configs: &configs,
         };
         let mut services = BTreeMap::new();
-        for (key, node) in entries {
+        for (key, node) in on {
             self.name(key.at, &key.name, "service");
             if key.name == WORLD {
                 self.error(
@@ -219,15 +287,18 @@ impl Reader<'_> {
                 .to_string_lossy()
                 .into_owned(),
         };
-        Project {
+        Some(Project {
             name: project_name(&name),
             dir: self.dir.to_owned(),
             services,
             networks,
             volumes,
+            secrets,
+            configs,
             policy,
             sources: Vec::new(),
-        }
+            warnings: Vec::new(),
+        })
     }
 }
 

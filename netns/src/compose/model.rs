@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use ipnet::Ipv4Net;
 use serde::{Serialize, Serializer};
 
-use super::diagnostic::{Source, Span};
+use super::diagnostic::{Diagnostic, Source, Span};
+pub use super::given::*;
 pub use super::service::*;
 
 /// A whole stack, as `config --json` prints it.
@@ -27,11 +28,18 @@ pub struct Project {
     pub networks: BTreeMap<String, Network>,
     /// Names of the declared volumes.
     pub volumes: BTreeSet<String>,
+    /// The secrets that services are given, by name.
+    pub secrets: BTreeMap<String, GivenFile>,
+    /// The configuration files that services are given, by name.
+    pub configs: BTreeMap<String, GivenFile>,
     /// Who may open a connection to whom.
     pub policy: Policy,
     /// The files as read, for diagnostics about them that come later (a host port that is taken).
     #[serde(skip)]
     pub sources: Vec<Source>,
+    /// What is worth a word before the lab comes up: a variable that is not set, a name that leads nowhere.
+    #[serde(skip)]
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// The security policy.

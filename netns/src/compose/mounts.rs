@@ -38,12 +38,11 @@ impl Reader<'_> {
         let mut parts = text.splitn(3, ':');
         let (source, target) = (parts.next().unwrap_or_default(), parts.next());
         let Some(target) = target else {
-            self.error(
-                node.at,
-                format!("{what} has `{text}`, a volume without a name"),
-                "write NAME:/path, and declare the name under `volumes`",
-            );
-            return None;
+            return Some(Mount {
+                source: MountSource::Anonymous,
+                target: self.inner_path(node.at, source, what)?,
+                read_only: false,
+            });
         };
         let mut read_only = false;
         for option in parts
@@ -114,7 +113,8 @@ impl Reader<'_> {
                 self.text(source, "source")
                     .map(|path| self.host_path(path))?,
             ),
-            ("volume" | "bind", None) => {
+            ("volume", None) => MountSource::Anonymous,
+            ("bind", None) => {
                 self.error(
                     node.at,
                     format!("{what} has an entry without `source`"),

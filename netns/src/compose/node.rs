@@ -100,7 +100,13 @@ impl Node {
     pub(super) fn merge(&mut self, over: Self) {
         match (&mut self.value, over.value) {
             (Value::Map(base), Value::Map(entries)) => {
-                for (key, value) in entries {
+                for (key, mut value) in entries {
+                    if key.name == "environment" {
+                        value.assignments();
+                        base.iter_mut()
+                            .filter(|(other, _)| other.name == key.name)
+                            .for_each(|(_, old)| old.assignments());
+                    }
                     match base.iter_mut().find(|(other, _)| other.name == key.name) {
                         Some((_, old))
                             if !matches!(
@@ -121,6 +127,36 @@ impl Node {
                 self.at = over.at;
             }
         }
+    }
+}
+
+impl Node {
+    /// Turns a list of `NAME=value` into the mapping it stands for.
+    fn assignments(&mut self) {
+        let Value::List(items) = &mut self.value else {
+            return;
+        };
+        if !items
+            .iter()
+            .all(|item| matches!(item.value, Value::Scalar(_)))
+        {
+            return;
+        }
+        let mut entries: Vec<(Key, Self)> = Vec::new();
+        for item in std::mem::take(items) {
+            let at = item.at;
+            let Value::Scalar(text) = item.value else {
+                continue;
+            };
+            let (name, value) = match text.split_once('=') {
+                Some((name, value)) => (name, Value::Scalar(value.to_owned())),
+                None => (text.as_str(), Value::Null),
+            };
+            let name = name.to_owned();
+            entries.retain(|(key, _)| key.name != name);
+            entries.push((Key { at, name }, Self { at, value }));
+        }
+        self.value = Value::Map(entries);
     }
 }
 

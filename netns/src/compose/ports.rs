@@ -11,6 +11,9 @@ use super::reader::Reader;
 
 const FORM: &str = "\"HOST:CONTAINER\", for instance \"8080:3000\" or \"127.0.0.1:3001:3001\"";
 
+/// Most ports that a project publishes.
+const MOST_PORTS: usize = 1000;
+
 impl Reader<'_> {
     /// The published ports of a service.
     pub(super) fn ports(&mut self, node: &Node, what: &str) -> Vec<Port> {
@@ -99,6 +102,15 @@ impl Reader<'_> {
             );
             return Vec::new();
         }
+        self.published = self.published.saturating_add(host.len());
+        if self.published > MOST_PORTS {
+            self.error(
+                at,
+                format!("more than {MOST_PORTS} ports are published"),
+                "publish those that are used: each is a socket of the host",
+            );
+            return Vec::new();
+        }
         // A wildcard address is what no address means.
         let host_ip = host_ip.filter(|ip| *ip != IpAddr::from([0, 0, 0, 0]));
         host.zip(target)
@@ -109,6 +121,30 @@ impl Reader<'_> {
                 at,
             })
             .collect()
+    }
+}
+
+impl Reader<'_> {
+    /// `expose`: ports and ranges of them.
+    pub(super) fn expose(&mut self, node: &Node) -> Vec<u16> {
+        let mut ports = Vec::new();
+        for item in self.items(node, "expose") {
+            let form = "a port from 1 to 65535, or a range such as 3000-3005";
+            let exposed = self.parsed(item, "expose", form, |text| {
+                range(text.trim_end_matches("/tcp").trim_end_matches("/udp"))
+            });
+            // It is only documentation: of a long range the ends tell as much.
+            ports.extend(exposed.into_iter().flat_map(|range| {
+                let most = u16::try_from(MOST_PORTS).unwrap_or(u16::MAX);
+                let step = if range.len() > usize::from(most) {
+                    range.end() - range.start()
+                } else {
+                    1
+                };
+                range.step_by(usize::from(step.max(1)))
+            }));
+        }
+        ports
     }
 }
 

@@ -1,7 +1,10 @@
 //! Reads nodes into values and collects what is wrong on the way, so that one run reports every error of a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use super::diagnostic::{Diagnostic, Source, Span};
 use super::docker_only::{self, Scope};
 use super::node::{Key, Node, Value};
 use super::units;
+use super::unsupported;
 
 /// What reading needs to know and what it leaves behind.
 pub(super) struct Reader<'a> {
@@ -17,13 +21,64 @@ pub(super) struct Reader<'a> {
     pub(super) env: &'a BTreeMap<String, String>,
     /// What relative paths start from.
     pub(super) dir: &'a Path,
+    /// The services that are on.
+    pub(super) services: BTreeSet<String>,
+    /// The services that are off, because none of their profiles is on.
+    pub(super) off: BTreeSet<String>,
+    /// Ports published so far.
+    pub(super) published: usize,
     /// What is wrong so far.
     pub(super) found: Vec<(Span, Diagnostic)>,
+    /// What is only worth a word.
+    pub(super) warned: Vec<Diagnostic>,
     /// Places that later checks name: `subnet:<network>`, `address:<service>`, `depends:<service>:<other>`.
     pub(super) places: BTreeMap<String, Span>,
 }
 
+/// Most errors of a file that are told: nobody reads more at once.
+const MOST_ERRORS: usize = 50;
+
+/// Most bytes of a file that is read. A device or a pipe could go on for ever.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The text of a file, within reason.
+pub(super) fn text_of(path: &Path) -> io::Result<String> {
+    let file = fs::File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut text = String::new();
+    file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
+}
+
 impl Reader<'_> {
+    /// Notes something that is only worth a word.
+    pub(super) fn warn(&mut self, at: Span, message: impl Into<String>, remedy: impl Into<String>) {
+        let diagnostic = Diagnostic::new(self.sources, at, message, remedy);
+        if self.warned.len() < MOST_ERRORS && !self.warned.contains(&diagnostic) {
+            self.warned.push(diagnostic);
+        }
+    }
+
+    /// Notes, once for each variable, that it is not set.
+    pub(super) fn unset(&mut self, sources: &[Source], at: Span, name: &str) {
+        let message = format!("the variable `{name}` is not set");
+        if self.warned.len() < MOST_ERRORS
+            && !self.warned.iter().any(|other| other.message == message)
+        {
+            let remedy = "an empty text takes its place";
+            self.warned
+                .push(Diagnostic::new(sources, at, message, remedy));
+        }
+    }
+
     /// Notes an error.
     pub(super) fn error(
         &mut self,
@@ -31,6 +86,9 @@ impl Reader<'_> {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
+        if self.found.len() >= MOST_ERRORS {
+            return;
+        }
         let diagnostic = Diagnostic::new(self.sources, at, message, remedy);
         // An anchor that is used three times is read three times, but wrong once.
         if !self.found.iter().any(|(_, other)| *other == diagnostic) {
@@ -64,9 +122,11 @@ impl Reader<'_> {
             } else if !key.name.starts_with("x-")
                 && !scope.is_some_and(|scope| docker_only::contains(scope, &key.name))
             {
-                let remedy = match nearest(&key.name, known) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("remove it; understood here: {}", known.join(", ")),
+                let known_elsewhere = scope.and_then(|scope| unsupported::remedy(scope, &key.name));
+                let remedy = match (known_elsewhere, nearest(&key.name, known)) {
+                    (Some(remedy), _) => remedy.to_owned(),
+                    (None, Some(near)) => format!("did you mean `{near}`?"),
+                    (None, None) => format!("remove it; understood here: {}", known.join(", ")),
                 };
                 self.error(
                     key.at,
@@ -198,6 +258,28 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// Whether the name is that of a service that is on; said otherwise, `what` being what names it.
+    pub(super) fn is_service(&mut self, at: Span, name: &str, what: &str) -> bool {
+        if self.services.contains(name) {
+            return true;
+        }
+        if self.off.contains(name) {
+            self.error(
+                at,
+                format!("{what} `{name}`, whose profiles are off"),
+                "turn one on: COMPOSE_PROFILES=name",
+            );
+            return false;
+        }
+        let known: Vec<&str> = self.services.iter().map(String::as_str).collect();
+        let remedy = match nearest(name, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the services are {}", known.join(", ")),
+        };
+        self.error(at, format!("{what} `{name}`, which is no service"), remedy);
+        false
     }
 
     /// A path of the host, relative ones taken from the project's folder, without `.` and `..`.

@@ -1,6 +1,7 @@
 //! What a service runs: `x-netns`, else a guess from the image's name, else its own command line.
 
 use super::diagnostic::Span;
+use super::image::{self, Hint};
 use super::model::{Run, Server};
 use super::node::{Key, Node};
 use super::reader::Reader;
@@ -63,55 +64,61 @@ impl Reader<'_> {
             return run;
         }
         let entrypoint = entrypoint.filter(|words| !words.is_empty());
-        if entrypoint.is_none()
-            && let Some(server) = image.and_then(hinted)
-        {
+        let command = command.unwrap_or_default();
+        let Some(entrypoint) = entrypoint else {
+            return self.without_entrypoint(key, image, command);
+        };
+        Run::Exec {
+            argv: [entrypoint, command].concat(),
+        }
+    }
+
+    /// The image's own entrypoint, or what takes its place.
+    fn without_entrypoint(&mut self, key: &Key, image: Option<&str>, command: &[String]) -> Run {
+        let argv = command.to_vec();
+        let name = &key.name;
+        let hint = image.map_or(Hint::Unknown, image::hint);
+        if let Hint::Official(server) = hint {
             return Run::Server(server);
         }
-        let argv: Vec<String> = entrypoint
-            .into_iter()
-            .chain(command)
-            .flatten()
-            .cloned()
-            .collect();
-        if argv.is_empty() {
-            let image = image.map_or_else(String::new, |image| {
-                format!(" (its image `{image}` is a hint only: images are not run)")
-            });
-            self.error(
-                key.at,
-                format!("service `{}` does not say what this machine should run{image}", key.name),
-                "add x-netns: { run: { cargo: PACKAGE } }, { run: { server: postgres } } or { run: { exec: [PROGRAM, ARGUMENT] } }",
-            );
+        // A command that starts with an option is for the program of the image.
+        let first = command.first().filter(|word| !word.starts_with('-'));
+        if first.is_some() {
+            return Run::Exec { argv };
         }
+        let shown = image.unwrap_or_default();
+        let (message, remedy) = match hint {
+            Hint::Otherwise(server) => (
+                format!(
+                    "service `{name}` has the image `{shown}`, whose variables and folders are not the official image's"
+                ),
+                format!(
+                    "write those of the official image, and add: x-netns: {{ run: {{ server: {} }} }}",
+                    match server {
+                        Server::Postgres => "postgres",
+                        Server::Redis => "redis",
+                    }
+                ),
+            ),
+            _ => (
+                match (image, command.first()) {
+                    (_, Some(option)) => format!(
+                        "service `{name}` has arguments (`{option}`) for a program of its image, and images are not run"
+                    ),
+                    (Some(_), None) => format!(
+                        "service `{name}` does not say what this machine should run (its image `{shown}` is a hint only: images are not run)"
+                    ),
+                    (None, None) => {
+                        format!("service `{name}` does not say what this machine should run")
+                    }
+                },
+                format!(
+                    "add a line such as: x-netns: {{ run: {{ exec: [{}] }} }}",
+                    image::suggestion(image, command)
+                ),
+            ),
+        };
+        self.error(key.at, message, remedy);
         Run::Exec { argv }
-    }
-}
-
-/// The server that an image's name stands for: the last part of its path, its tag left out.
-fn hinted(image: &str) -> Option<Server> {
-    let name = image.rsplit('/').next()?.split([':', '@']).next()?;
-    if name.starts_with("postgres") {
-        Some(Server::Postgres)
-    } else if name.starts_with("redis") || name.starts_with("valkey") {
-        Some(Server::Redis)
-    } else {
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_hint_at_servers() {
-        assert_eq!(hinted("postgres:17-alpine"), Some(Server::Postgres));
-        assert_eq!(
-            hinted("localhost:5000/library/valkey@sha256:00"),
-            Some(Server::Redis)
-        );
-        assert_eq!(hinted("redis/exporter:1"), None);
-        assert_eq!(hinted("nginx"), None);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::diagnostic::Span;
+use super::given::FileMount;
 
 /// A service of the file.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +46,10 @@ pub struct Service {
     pub stop_grace_period: Duration,
     /// What it sees of the file system beside its own root.
     pub mounts: Vec<Mount>,
+    /// Secrets and configuration files it is given.
+    pub files: Vec<FileMount>,
+    /// Settings of its network namespace, `net.` keys only.
+    pub sysctls: BTreeMap<String, String>,
     /// What it may use.
     pub limits: Limits,
     /// `user`, as written (`uid`, `uid:gid` or a name).
@@ -53,6 +58,12 @@ pub struct Service {
     pub working_dir: Option<PathBuf>,
     /// Host name; the instance's name when absent.
     pub hostname: Option<String>,
+    /// Other names by which its mates know it.
+    pub aliases: Vec<Alias>,
+    /// Names of its own for other services: the name and the service.
+    pub links: BTreeMap<String, String>,
+    /// Further lines of its `/etc/hosts`.
+    pub extra_hosts: BTreeMap<String, Ipv4Addr>,
     /// Where the file declares it.
     #[serde(skip)]
     pub at: Span,
@@ -101,6 +112,15 @@ pub enum Attachment {
         /// Every network it is a member of, its tier included.
         networks: BTreeSet<String>,
     },
+}
+
+/// Another name of a service: one of its `aliases` in a network, or its `container_name`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alias {
+    /// The name.
+    pub name: String,
+    /// The network whose members know it by that name; every network of the service when absent.
+    pub network: Option<String>,
 }
 
 /// A published TCP port.
@@ -195,6 +215,8 @@ pub struct Mount {
 pub enum MountSource {
     /// A named volume, kept in the project's state folder.
     Volume(String),
+    /// A volume without a name: each instance has its own.
+    Anonymous,
     /// A path of the host, absolute.
     Bind(PathBuf),
     /// Memory, gone with the instance.
@@ -215,6 +237,8 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// Number of processes and threads.
     pub pids: Option<u32>,
+    /// Number of open files of one process (`ulimits.nofile`).
+    pub open_files: Option<u64>,
 }
 
 fn seconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

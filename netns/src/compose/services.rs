@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::docker_only::Scope;
-use super::model::{Limits, Network, Restart, Service};
+use super::model::{Alias, FileKind, GivenFile, Limits, Network, Restart, Service};
 use super::node::{Key, Node};
 use super::reader::Reader;
 
@@ -17,6 +17,8 @@ const MOST_REPLICAS: u32 = 1000;
 
 const KNOWN: &[&str] = &[
     "command",
+    "configs",
+    "container_name",
     "cpus",
     "depends_on",
     "deploy",
@@ -24,19 +26,27 @@ const KNOWN: &[&str] = &[
     "env_file",
     "environment",
     "expose",
+    "extends",
+    "extra_hosts",
     "healthcheck",
     "hostname",
     "image",
+    "links",
     "mem_limit",
     "network_mode",
     "networks",
     "pids_limit",
     "ports",
+    "profiles",
     "restart",
     "scale",
+    "secrets",
+    "shm_size",
     "stop_grace_period",
     "stop_signal",
+    "sysctls",
     "tmpfs",
+    "ulimits",
     "user",
     "volumes",
     "working_dir",
@@ -45,9 +55,10 @@ const KNOWN: &[&str] = &[
 
 /// What a service may refer to.
 pub(super) struct Declared<'a> {
-    pub(super) services: &'a BTreeSet<String>,
     pub(super) networks: &'a BTreeMap<String, Network>,
     pub(super) volumes: &'a BTreeSet<String>,
+    pub(super) secrets: &'a BTreeMap<String, GivenFile>,
+    pub(super) configs: &'a BTreeMap<String, GivenFile>,
 }
 
 impl Reader<'_> {
@@ -86,15 +97,27 @@ impl Reader<'_> {
                 .map(|node| self.tmpfs(node, &within("tmpfs")))
                 .unwrap_or_default(),
         );
+        mounts.extend(get("shm_size").and_then(|node| self.shm(node)));
+        let mut files = Vec::new();
+        for (kind, declared) in [
+            (FileKind::Secret, declared.secrets),
+            (FileKind::Config, declared.configs),
+        ] {
+            if let Some(node) = get(kind.key()) {
+                files.extend(self.given(node, kind, declared));
+            }
+        }
         let mut targets = BTreeSet::new();
-        for mount in &mounts {
-            if !targets.insert(&mount.target) {
-                let at = get("volumes")
-                    .or(get("tmpfs"))
+        let given = files.iter().map(|file| &file.target);
+        for target in mounts.iter().map(|mount| &mount.target).chain(given) {
+            if !targets.insert(target) {
+                let at = ["volumes", "tmpfs", "secrets", "configs"]
+                    .into_iter()
+                    .find_map(get)
                     .map_or(key.at, |node| node.at);
                 self.error(
                     at,
-                    format!("{what} mounts {} twice", mount.target.display()),
+                    format!("{what} mounts {} twice", target.display()),
                     "keep one of them",
                 );
             }
@@ -113,16 +136,42 @@ impl Reader<'_> {
             }
         }
 
+        limits.open_files = get("ulimits").and_then(|node| self.ulimits(node));
+        let (attachment, mut aliases) = self.attachment(
+            &name,
+            get("network_mode"),
+            get("networks"),
+            extension.tier,
+            declared,
+        );
+        if let Some(node) = get("container_name") {
+            let text = self.text(node, "container_name");
+            let container = text.and_then(|text| self.host_name(node.at, text, "container_name"));
+            aliases.extend(container.map(|name| Alias {
+                name,
+                network: None,
+            }));
+        }
+        let mut depends_on = get("depends_on")
+            .map(|node| self.depends_on(node, &name))
+            .unwrap_or_default();
+        let links = get("links")
+            .map(|node| self.links(node, &name, &mut depends_on))
+            .unwrap_or_default();
+
         Service {
             run,
             image,
-            attachment: self.attachment(
-                &name,
-                get("network_mode"),
-                get("networks"),
-                extension.tier,
-                declared,
-            ),
+            attachment,
+            aliases,
+            links,
+            extra_hosts: get("extra_hosts")
+                .map(|node| self.extra_hosts(node))
+                .unwrap_or_default(),
+            sysctls: get("sysctls")
+                .map(|node| self.sysctls(node))
+                .unwrap_or_default(),
+            files,
             replicas,
             entrypoint,
             command,
@@ -133,9 +182,7 @@ impl Reader<'_> {
             expose: get("expose")
                 .map(|node| self.expose(node))
                 .unwrap_or_default(),
-            depends_on: get("depends_on")
-                .map(|node| self.depends_on(node, &name, declared.services))
-                .unwrap_or_default(),
+            depends_on,
             healthcheck: get("healthcheck")
                 .and_then(|node| self.healthcheck(node, &within("healthcheck"))),
             restart: get("restart")
@@ -155,27 +202,13 @@ impl Reader<'_> {
             working_dir: get("working_dir")
                 .and_then(|node| self.text(node, "working_dir"))
                 .map(PathBuf::from),
-            hostname: get("hostname")
-                .and_then(|node| self.text(node, "hostname"))
-                .map(str::to_owned),
+            hostname: get("hostname").and_then(|node| {
+                let text = self.text(node, "hostname")?;
+                self.host_name(node.at, text, "hostname")
+            }),
             at: key.at,
             name,
         }
-    }
-
-    fn expose(&mut self, node: &Node) -> Vec<u16> {
-        let mut ports = Vec::new();
-        for item in self.items(node, "expose") {
-            ports.extend(
-                self.parsed(item, "expose", "a port from 1 to 65535", |text| {
-                    text.trim_end_matches("/tcp")
-                        .parse::<u16>()
-                        .ok()
-                        .filter(|port| *port > 0)
-                }),
-            );
-        }
-        ports
     }
 
     /// `deploy`: the number of instances and what each may use.

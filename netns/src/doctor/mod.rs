@@ -8,6 +8,7 @@ mod install;
 mod listeners;
 mod machine;
 mod preflight;
+mod programs;
 
 pub use checks::{Check, State, checks};
 pub use listeners::{Listener, listener};

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::checks::{State, namespaces};
 use super::machine::{Machine, postgres_versions, program};
-use crate::compose::{Diagnostic, MountSource, Project, Run, Server, Service};
+use super::programs::{Lacking, lacking};
+use crate::compose::{
+    Diagnostic, FileKind, FileSource, MountSource, Project, Run, Server, Service,
+};
 
 /// Where the official image of PostgreSQL keeps its data.
 const PGDATA: &str = "/var/lib/postgresql/data";
@@ -23,20 +26,32 @@ struct Facts {
     volumes: BTreeMap<String, u32>,
     /// Paths that the project names and the host lacks.
     absent: BTreeSet<PathBuf>,
+    /// Programs that sandboxes lack, by service.
+    lacking: BTreeMap<String, Vec<Lacking>>,
 }
 
 /// Everything that stands in the way of bringing `project` up, its named volumes being folders of `volumes`; empty when nothing does.
 #[must_use]
 pub fn preflight(project: &Project, volumes: &Path) -> Vec<Diagnostic> {
-    let paths = project.services.values().flat_map(wanted);
+    let paths = project
+        .services
+        .values()
+        .flat_map(|service| wanted(project, service));
     let facts = Facts {
         postgres: postgres_versions(Path::new("/usr/lib/postgresql")),
-        redis: program("redis-server").is_some(),
+        redis: program("redis-server")
+            .or_else(|| program("valkey-server"))
+            .is_some(),
         nft: program("nft").is_some(),
         volumes: project
             .volumes
             .iter()
             .filter_map(|name| Some((name.clone(), version(&volumes.join(name))?)))
+            .collect(),
+        lacking: project
+            .services
+            .iter()
+            .map(|(name, service)| (name.clone(), lacking(service)))
             .collect(),
         absent: paths.filter(|path| !path.exists()).collect(),
     };
@@ -76,37 +91,25 @@ fn version(folder: &Path) -> Option<u32> {
 }
 
 /// The paths of the host that a service cannot do without.
-fn wanted(service: &Service) -> Vec<PathBuf> {
+fn wanted(project: &Project, service: &Service) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = service
         .mounts
         .iter()
         .filter_map(|mount| match &mount.source {
             MountSource::Bind(path) => Some(path.clone()),
-            MountSource::Volume(_) | MountSource::Tmpfs { .. } => None,
+            MountSource::Volume(_) | MountSource::Anonymous | MountSource::Tmpfs { .. } => None,
         })
         .collect();
-    paths.extend(executable(service));
+    for given in &service.files {
+        let files = match given.kind {
+            FileKind::Secret => &project.secrets,
+            FileKind::Config => &project.configs,
+        };
+        if let Some(FileSource::File(path)) = files.get(&given.name).map(|file| &file.source) {
+            paths.push(path.clone());
+        }
+    }
     paths
-}
-
-/// The program of a service that runs one of the machine's, unless a mount brings it.
-fn executable(service: &Service) -> Option<PathBuf> {
-    let Run::Exec { argv } = &service.run else {
-        return None;
-    };
-    let first = Path::new(argv.first()?);
-    if service
-        .mounts
-        .iter()
-        .any(|mount| first.starts_with(&mount.target))
-    {
-        return None;
-    }
-    match first.is_absolute() {
-        true => Some(first.to_owned()),
-        // A name alone is looked for when it starts; here only one that is nowhere is worth a word.
-        false => program(argv.first()?).is_none().then(|| first.to_owned()),
-    }
 }
 
 fn judge(project: &Project, facts: &Facts) -> Vec<Diagnostic> {
@@ -161,7 +164,7 @@ fn judge(project: &Project, facts: &Facts) -> Vec<Diagnostic> {
             },
             _ => {}
         }
-        for path in wanted(service)
+        for path in wanted(project, service)
             .into_iter()
             .filter(|path| facts.absent.contains(path))
         {
@@ -171,6 +174,18 @@ fn judge(project: &Project, facts: &Facts) -> Vec<Diagnostic> {
                     path.display()
                 ),
                 "create or install it, or correct the path".into(),
+            );
+        }
+        for Lacking { why, program, path } in facts.lacking.get(name).into_iter().flatten() {
+            let places = path.as_ref().map_or_else(String::new, |path| {
+                format!(" ({path}, and what the service mounts)")
+            });
+            report(
+                format!("`{name}` {why} `{program}`, which its sandbox does not have{places}"),
+                match *why {
+                    "runs" => "install it in /usr, mount it, or say what to run in its place: x-netns: { run: { exec: [PROGRAM, ARGUMENT] } }".into(),
+                    _ => "install it in /usr, mount it, or write a check that the sandbox can run".into(),
+                },
             );
         }
     }
@@ -247,7 +262,16 @@ mod tests {
             "services:\n  cache: {image: redis}\n  db: {image: postgres}\n  tool: {entrypoint: /no/such/tool, volumes: [./gone:/x]}\n",
         );
         let facts = Facts {
-            absent: ["/no/such/tool".into(), "/nowhere/gone".into()].into(),
+            absent: ["/nowhere/gone".into()].into(),
+            lacking: [(
+                "tool".to_owned(),
+                vec![Lacking {
+                    why: "runs",
+                    program: "/no/such/tool".to_owned(),
+                    path: None,
+                }],
+            )]
+            .into(),
             ..Facts::default()
         };
         let found: Vec<_> = judge(&project, &facts)
@@ -261,7 +285,7 @@ mod tests {
                 "2 `cache` runs Redis, but there is no redis-server on this machine",
                 "3 `db` runs PostgreSQL, but there is no server in /usr/lib/postgresql",
                 "4 `tool` needs /nowhere/gone, which is not on this machine",
-                "4 `tool` needs /no/such/tool, which is not on this machine",
+                "4 `tool` runs `/no/such/tool`, which its sandbox does not have",
             ]
         );
     }

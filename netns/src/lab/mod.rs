@@ -37,3 +37,6 @@ pub mod logs;
 pub mod protocol;
 pub mod state;
 pub mod supervise;
+
+/// Where a sandbox looks for programs unless the file says otherwise, as in the official images.
+pub const SANDBOX_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

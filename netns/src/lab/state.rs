@@ -20,6 +20,7 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Pid, Uid, User};
 
+use crate::compose::FileKind;
 use crate::kernel::wait_for_end;
 
 /// Environment variable that names the base folder.
@@ -99,6 +100,12 @@ impl StateDir {
     #[must_use]
     pub fn run(&self) -> PathBuf {
         self.root.join("run")
+    }
+
+    /// Folder of the copies of secrets or configuration files that are shown to sandboxes.
+    #[must_use]
+    pub fn given(&self, kind: FileKind) -> PathBuf {
+        self.run().join(kind.key())
     }
 
     /// The control socket.

@@ -11,6 +11,9 @@ use crate::compose::{Attachment, Network, Project, Service};
 /// The longest name of an interface: `IFNAMSIZ` of `<net/if.h>` without the closing zero.
 pub(super) const LONGEST_LINK_NAME: usize = 15;
 
+/// Most instances of a lab. A bridge has at most 1024 ports (`BR_MAX_PORTS`).
+const MOST_INSTANCES: u32 = 1000;
+
 impl Mac {
     /// Locally administered (IEEE 802, bit 1 of the first octet), made of the address: unique where addresses are, the same at
     /// every start, and readable in a capture.
@@ -78,6 +81,7 @@ pub(super) fn instances(
                 index,
                 hostname,
                 link,
+                sysctls: service.sysctls.clone(),
                 hosts: Vec::new(),
             });
         }
@@ -113,6 +117,13 @@ fn counts<'p>(project: &'p Project, scale: &Scale) -> Result<BTreeMap<&'p str, u
             });
         }
         counts.insert(name.as_str(), count);
+    }
+    let count = counts.values().copied().map(u64::from).sum();
+    if count > u64::from(MOST_INSTANCES) {
+        return Err(PlanError::TooMany {
+            count,
+            most: MOST_INSTANCES,
+        });
     }
     Ok(counts)
 }

@@ -6,25 +6,33 @@ use std::net::Ipv4Addr;
 
 use super::policy::Permit;
 use super::{HostEntry, Instance};
+use crate::compose::{Attachment, Project, Service};
 
 /// Fills in the names of every instance.
-pub(super) fn fill(instances: &mut [Instance], permits: &[Permit]) {
+pub(super) fn fill(project: &Project, instances: &mut [Instance], permits: &[Permit]) {
     let known: Vec<Vec<HostEntry>> = instances
         .iter()
-        .map(|instance| entries(instance, instances, permits))
+        .map(|instance| entries(project, instance, instances, permits))
         .collect();
     for (instance, hosts) in instances.iter_mut().zip(known) {
         instance.hosts = hosts;
     }
 }
 
-fn entries(instance: &Instance, instances: &[Instance], permits: &[Permit]) -> Vec<HostEntry> {
+fn entries(
+    project: &Project,
+    instance: &Instance,
+    instances: &[Instance],
+    permits: &[Permit],
+) -> Vec<HostEntry> {
     let reachable: BTreeSet<&str> = permits
         .iter()
         .filter(|permit| permit.from.as_deref() == Some(&instance.service))
         .map(|permit| permit.to.as_str())
         .collect();
+    let service = project.services.get(&instance.service);
     let mut own = names(instance);
+    own.extend(aliases(project, &instance.service, service));
     if instance.hostname != instance.name {
         own.push(instance.hostname.clone());
     }
@@ -34,22 +42,64 @@ fn entries(instance: &Instance, instances: &[Instance], permits: &[Permit]) -> V
         .map_or(Ipv4Addr::LOCALHOST, |link| link.address.addr());
     let mut entries = vec![HostEntry {
         address,
-        names: own,
+        names: once(own),
     }];
     for other in instances {
         if let Some(link) = &other.link
             && other.name != instance.name
             && reachable.contains(other.service.as_str())
         {
+            let mut known = names(other);
+            known.extend(aliases(project, &other.service, service));
+            let links = service.into_iter().flat_map(|service| &service.links);
+            let links = links.filter(|(_, to)| **to == other.service);
+            known.extend(links.map(|(name, _)| name.clone()));
             entries.push(HostEntry {
                 address: link.address.addr(),
-                names: names(other),
+                names: once(known),
             });
         }
+    }
+    for (name, address) in service.into_iter().flat_map(|service| &service.extra_hosts) {
+        entries.push(HostEntry {
+            address: *address,
+            names: vec![name.clone()],
+        });
     }
     entries
 }
 
 fn names(instance: &Instance) -> Vec<String> {
     vec![instance.service.clone(), instance.name.clone()]
+}
+
+/// The other names of `service` that `asking` knows: those of the networks that both are members of.
+fn aliases(project: &Project, service: &str, asking: Option<&Service>) -> Vec<String> {
+    let networks = |service: &Service| match &service.attachment {
+        Attachment::Tier { networks, .. } => networks.clone(),
+        Attachment::None => BTreeSet::new(),
+    };
+    let asking = asking.map(networks).unwrap_or_default();
+    let aliases = project
+        .services
+        .get(service)
+        .map(|service| &service.aliases);
+    aliases
+        .into_iter()
+        .flatten()
+        .filter(|alias| {
+            let network = alias.network.as_ref();
+            network.is_none_or(|network| asking.contains(network))
+        })
+        .map(|alias| alias.name.clone())
+        .collect()
+}
+
+/// Each name once, where it stands first.
+fn once(names: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names
+        .into_iter()
+        .filter(|name| seen.insert(name.clone()))
+        .collect()
 }

@@ -29,6 +29,16 @@ pub enum PlanError {
     /// `--scale` names a service that is not in the file.
     #[error("--scale names {0}, which is no service of the file")]
     UnknownService(String),
+    /// More instances than a lab takes.
+    #[error(
+        "{count} instances are more than a lab takes; run at most {most} of all services together"
+    )]
+    TooMany {
+        /// Instances asked for.
+        count: u64,
+        /// Most instances.
+        most: u32,
+    },
     /// A fixed address can be had by one instance only.
     #[error(
         "{service} has the fixed address {address}, so it cannot run {count} instances; remove ipv4_address to number them from ip_range"
@@ -76,7 +86,7 @@ pub fn plan_with(
     let tiers = addresses::tiers(project);
     let mut instances = addresses::instances(project, scale, &tiers)?;
     let permits = policy::permits(project, &instances, uplink.as_ref());
-    hosts::fill(&mut instances, &permits);
+    hosts::fill(project, &mut instances, &permits);
     let publish = publish::publish(project, &instances, &permits);
     let ruleset = ruleset::ruleset(&tiers, uplink.as_ref(), &permits, &publish);
     let ops = steps::steps(&tiers, &instances, &ruleset);

@@ -73,6 +73,8 @@ pub struct Instance {
     pub hostname: String,
     /// Its interface; none under `network_mode: none`.
     pub link: Option<Link>,
+    /// Settings of its network namespace, by their names in the file.
+    pub sysctls: BTreeMap<String, String>,
     /// Names it knows, itself first: what its `/etc/hosts` lists (see [`Instance::etc_hosts`]).
     pub hosts: Vec<HostEntry>,
 }

@@ -129,6 +129,9 @@ fn one(ops: &mut Vec<Op>, instance: &Instance) {
     });
     // Services run without capabilities; Docker lets them listen below 1024 the same way.
     ops.push(sysctl(name, "net/ipv4/ip_unprivileged_port_start", "0"));
+    for (key, value) in &instance.sysctls {
+        ops.push(sysctl(name, &key.replace('.', "/"), value));
+    }
 }
 
 pub(super) fn up(namespace: &str, link: &str) -> Op {

@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::official::{self, POSTGRES_ENTRYPOINT};
 use crate::compose::{self, Healthcheck, Run, Server, Service};
 use crate::kernel::sandbox::{ExecSpec, Mount, MountSource, ProcessLimits, SandboxSpec};
+use crate::lab::SANDBOX_PATH;
 use crate::lab::build::Binaries;
 use crate::lab::state::StateDir;
 use crate::lab::supervise::{Dependency, ProbeTimes, Unit};
 use crate::plan::Instance;
 
-/// Where programs are looked up, as in the official images.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Where the entrypoint that speaks for the official PostgreSQL image is shown.
-const POSTGRES_ENTRYPOINT: &str = "/docker-entrypoint.sh";
 /// That script, which serves container images as well.
 pub(super) const POSTGRES_ENTRYPOINT_TEXT: &str =
     include_str!("../../../../docker/postgres/docker-entrypoint.sh");
@@ -27,6 +25,8 @@ pub(super) struct Machine<'a> {
     pub state: &'a StateDir,
     /// The built services.
     pub binaries: &'a Binaries,
+    /// Programs of Redis by their other names.
+    pub redis_names: Vec<(&'static str, PathBuf)>,
     /// PostgreSQL's programs, in Debian's folder of the newest version.
     pub postgres_programs: Option<PathBuf>,
 }
@@ -76,10 +76,24 @@ pub(super) fn sandbox(
                 POSTGRES_ENTRYPOINT,
             ));
         }
-        Run::Server(Server::Redis) | Run::Exec { .. } => {}
+        Run::Server(Server::Redis) => {
+            let named = machine.redis_names.iter();
+            let named = named.filter(|(name, _)| mentions(service, name));
+            mounts.extend(
+                named.map(|(name, path)| read_only(path, &format!("/usr/local/bin/{name}"))),
+            );
+        }
+        Run::Exec { .. } => {}
     }
-    mounts.extend(service.mounts.iter().map(|mount| Mount {
+    mounts.extend(service.files.iter().map(|file| {
+        let given = machine.state.given(file.kind).join(&file.name);
+        read_only(&given, &file.target.to_string_lossy())
+    }));
+    mounts.extend(official::mounts(service).into_iter().map(|mount| Mount {
         source: match &mount.source {
+            compose::MountSource::Anonymous => {
+                MountSource::Bind(anonymous(machine.state, instance, &mount.target))
+            }
             compose::MountSource::Volume(name) => MountSource::Bind(machine.state.volume(name)),
             compose::MountSource::Bind(path) => MountSource::Bind(path.clone()),
             compose::MountSource::Tmpfs { size, mode } => MountSource::Tmpfs {
@@ -98,7 +112,12 @@ pub(super) fn sandbox(
         cwd: working_folder(service),
         mounts,
         hosts: instance.etc_hosts(),
-        limits: ProcessLimits::default(),
+        limits: service
+            .limits
+            .open_files
+            .map_or_else(ProcessLimits::default, |open_files| ProcessLimits {
+                open_files,
+            }),
     }
 }
 
@@ -120,32 +139,50 @@ pub(super) fn program(sandbox: &SandboxSpec, argv: Vec<String>, terminal: bool) 
     }
 }
 
+/// The folders of the instance's volumes.
+pub(super) fn volumes(service: &Service, instance: &Instance, state: &StateDir) -> Vec<PathBuf> {
+    let mounts = official::mounts(service).into_iter();
+    mounts
+        .filter_map(|mount| match &mount.source {
+            compose::MountSource::Volume(name) => Some(state.volume(name)),
+            compose::MountSource::Anonymous => Some(anonymous(state, instance, &mount.target)),
+            compose::MountSource::Bind(_) | compose::MountSource::Tmpfs { .. } => None,
+        })
+        .collect()
+}
+
+/// The folder of a volume without a name. No named one is called like it: `@` is no letter of theirs.
+fn anonymous(state: &StateDir, instance: &Instance, target: &Path) -> PathBuf {
+    let path = target.to_string_lossy().replace('/', ".");
+    state.volume(&format!(
+        "{}@{}",
+        instance.name,
+        path.trim_start_matches('.')
+    ))
+}
+
+/// Whether the service runs a program of that name: itself, or to be asked for its health.
+fn mentions(service: &Service, name: &str) -> bool {
+    let argv = argv(service);
+    let test = service.healthcheck.iter().flat_map(|check| &check.test);
+    argv.iter().chain(test).any(|word| word.contains(name))
+}
+
 /// Entrypoint and command, with those of the image it stands for where the file is silent.
 fn argv(service: &Service) -> Vec<String> {
-    let words = |words: &[&str]| {
-        words
-            .iter()
-            .map(|word| (*word).to_owned())
-            .collect::<Vec<_>>()
-    };
-    let (entrypoint, command) = match &service.run {
-        Run::Exec { argv } => return argv.clone(),
-        Run::Cargo { package } => (vec![format!("/app/{package}")], Vec::new()),
-        Run::Server(Server::Postgres) => (
-            words(&["/bin/sh", POSTGRES_ENTRYPOINT]),
-            words(&["postgres"]),
-        ),
-        Run::Server(Server::Redis) => (Vec::new(), words(&["redis-server"])),
-    };
-    // As in Docker: an entrypoint of the file's own also replaces the image's command.
-    let command = match (&service.command, &service.entrypoint) {
-        (Some(command), _) => command.clone(),
-        (None, Some(_)) => Vec::new(),
-        (None, None) => command,
-    };
-    let mut argv = service.entrypoint.clone().unwrap_or(entrypoint);
-    argv.extend(command);
-    argv
+    match &service.run {
+        Run::Exec { argv } => argv.clone(),
+        Run::Server(server) => official::argv(*server, service),
+        Run::Cargo { package } => {
+            let binary = vec![format!("/app/{package}")];
+            let entrypoint = service.entrypoint.as_ref().unwrap_or(&binary);
+            [
+                entrypoint.as_slice(),
+                service.command.as_deref().unwrap_or_default(),
+            ]
+            .concat()
+        }
+    }
 }
 
 fn environment(
@@ -154,14 +191,17 @@ fn environment(
     machine: &Machine<'_>,
 ) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::from([
-        ("PATH".to_owned(), PATH.to_owned()),
+        ("PATH".to_owned(), SANDBOX_PATH.to_owned()),
         ("HOME".to_owned(), "/tmp".to_owned()),
         ("HOSTNAME".to_owned(), instance.hostname.clone()),
     ]);
     if service.run == Run::Server(Server::Postgres) {
         environment.insert("PGDATA".to_owned(), "/var/lib/postgresql/data".to_owned());
         if let Some(programs) = &machine.postgres_programs {
-            environment.insert("PATH".to_owned(), format!("{}:{PATH}", programs.display()));
+            environment.insert(
+                "PATH".to_owned(),
+                format!("{}:{SANDBOX_PATH}", programs.display()),
+            );
         }
     }
     environment.extend(service.environment.clone());
@@ -238,6 +278,7 @@ volumes: { data: }
         let machine = Machine {
             state: &StateDir::new(Path::new("/state"), "p").unwrap(),
             binaries: &Binaries::from([("shop".to_owned(), PathBuf::from("/target/shop"))]),
+            redis_names: Vec::new(),
             postgres_programs: Some(PathBuf::from("/usr/lib/postgresql/15/bin")),
         };
         let instance = plan.instance(&format!("{service}-1")).unwrap();
@@ -273,7 +314,7 @@ volumes: { data: }
             MountSource::Bind("/state/p/volumes/data".into())
         );
         let redis = sandbox_of("redis");
-        assert_eq!(redis.argv, ["redis-server", "--port", "7000"]);
+        assert_eq!(redis.argv[..3], ["redis-server", "--port", "7000"]);
         assert_eq!(redis.cwd, Path::new("/data"));
     }
 }

@@ -13,8 +13,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use super::hand::Hand;
 use super::process::Starter;
 use super::serve::Message;
-use super::{Lab, instance};
+use super::{Lab, instance, official};
 use crate::kernel::enter::heed_signals;
+use crate::lab::SANDBOX_PATH;
 use crate::lab::clock::Clock;
 use crate::lab::logs;
 use crate::lab::protocol::Reply;
@@ -58,6 +59,7 @@ impl Keeper {
         let machine = instance::Machine {
             state: &lab.state,
             binaries: &lab.binaries,
+            redis_names: official::redis_names(SANDBOX_PATH),
             postgres_programs: instance::postgres_programs("/usr/lib/postgresql".as_ref()),
         };
         let mut supervisor = Supervisor::default();

@@ -8,6 +8,7 @@ mod hand;
 mod instance;
 mod keeper;
 mod launcher;
+mod official;
 mod process;
 mod report;
 mod serve;
@@ -30,7 +31,7 @@ use super::clock::Clock;
 use super::logs;
 use super::protocol::Progress;
 use super::state::StateDir;
-use crate::compose::{MountSource, Project};
+use crate::compose::{FileKind, FileSource, Project};
 use crate::kernel::enter::Inside;
 use crate::kernel::{self, Network};
 use crate::plan::{Held, Op, Plan, ROUTER};
@@ -134,19 +135,45 @@ fn prepare_files(lab: &Lab, inside: &Inside, pid: i32) -> io::Result<()> {
     let script = lab.state.run().join(instance::POSTGRES_ENTRYPOINT_FILE);
     fs::write(&script, instance::POSTGRES_ENTRYPOINT_TEXT)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    for mount in lab
-        .project
-        .services
-        .values()
-        .flat_map(|service| &service.mounts)
-    {
-        if let MountSource::Volume(name) = &mount.source {
-            let volume = lab.state.volume(name);
+    give_files(lab)?;
+    for planned in &lab.plan.instances {
+        let Some(service) = lab.project.services.get(&planned.service) else {
+            continue;
+        };
+        for volume in instance::volumes(service, planned, &lab.state) {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(&volume)?;
             inside.identity.prepare_volume(&volume)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies secrets and configuration files to where they are shown to sandboxes: the user of a sandbox may not be allowed to read the
+/// original. Nobody else comes here: the state folder is its owner's alone.
+fn give_files(lab: &Lab) -> io::Result<()> {
+    let kinds = [
+        (FileKind::Secret, &lab.project.secrets),
+        (FileKind::Config, &lab.project.configs),
+    ];
+    for (kind, files) in kinds {
+        let folder = lab.state.given(kind);
+        fs::create_dir_all(&folder)?;
+        for (name, file) in files {
+            let content = match (&file.source, &file.content) {
+                (FileSource::File(path), _) => fs::read(path).map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })?,
+                (_, content) => content
+                    .as_ref()
+                    .map(|content| content.expose().as_bytes().to_vec())
+                    .unwrap_or_default(),
+            };
+            let path = folder.join(name);
+            fs::write(&path, content)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o444))?;
         }
     }
     Ok(())
