@@ -65,6 +65,7 @@ impl Reader<'_> {
                 depends_on.entry(to.to_owned()).or_insert(Dependency {
                     condition: Condition::ServiceStarted,
                     required: true,
+                    restart: true,
                 });
             }
         }

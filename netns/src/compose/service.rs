@@ -52,6 +52,8 @@ pub struct Service {
     pub sysctls: BTreeMap<String, String>,
     /// What it may use.
     pub limits: Limits,
+    /// Number of open files of one process (`ulimits.nofile`).
+    pub open_files: Option<u64>,
     /// `user`, as written (`uid`, `uid:gid` or a name).
     pub user: Option<String>,
     /// Working directory.
@@ -237,8 +239,6 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// Number of processes and threads.
     pub pids: Option<u32>,
-    /// Number of open files of one process (`ulimits.nofile`).
-    pub open_files: Option<u64>,
 }
 
 fn seconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -136,7 +136,6 @@ impl Reader<'_> {
             }
         }
 
-        limits.open_files = get("ulimits").and_then(|node| self.ulimits(node));
         let (attachment, mut aliases) = self.attachment(
             &name,
             get("network_mode"),
@@ -172,6 +171,7 @@ impl Reader<'_> {
                 .map(|node| self.sysctls(node))
                 .unwrap_or_default(),
             files,
+            open_files: get("ulimits").and_then(|node| self.ulimits(node)),
             replicas,
             entrypoint,
             command,

@@ -82,8 +82,7 @@ fn the_repositorys_file_is_read() {
         Limits {
             cpus: Some(0.5),
             memory: Some(256 << 20),
-            pids: None,
-            open_files: None
+            pids: None
         }
     );
     assert_eq!(

@@ -113,7 +113,6 @@ pub(super) fn sandbox(
         mounts,
         hosts: instance.etc_hosts(),
         limits: service
-            .limits
             .open_files
             .map_or_else(ProcessLimits::default, |open_files| ProcessLimits {
                 open_files,
