@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{config, doctor, down, exec, logs, secret, up};
+use super::{config, doctor, down, exec, kill, logs, restart, secret, start, stop, up, wait};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,6 +16,7 @@ Examples:
   netns-setup logs -f order-service follow one service's log
   netns-setup exec postgres psql -U postgres
   netns-setup secret admin-token    the token for changes to the catalogue
+  netns-setup restart order-service
   netns-setup down                  stop everything; volumes stay
   netns-setup down --volumes        ... and forget the data
 
@@ -68,6 +69,16 @@ pub(super) enum Command {
     Up(up::Up),
     /// Stop everything, dependents first
     Down(down::Down),
+    /// Stop services; they stay so until they are started
+    Stop(stop::Stop),
+    /// Start what was stopped, dependencies first
+    Start(start::Start),
+    /// Stop services and start them again
+    Restart(restart::Restart),
+    /// Send a signal to services
+    Kill(kill::Kill),
+    /// Wait until services have ended
+    Wait(wait::Wait),
     /// Show what runs
     Ps(Json),
     /// Show what the instances have written

@@ -6,17 +6,23 @@ mod doctor;
 mod down;
 mod exec;
 mod failure;
+mod kill;
 mod logs;
 mod progress;
 mod project;
 mod ps;
 mod pty;
+mod restart;
 mod secret;
+mod start;
+mod steer;
+mod stop;
 mod summary;
 mod terminal;
 mod until;
 mod up;
 mod uplink;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -54,6 +60,11 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         None => up::run(global, &up::Up::default()),
         Some(Command::Up(up)) => up::run(global, up),
         Some(Command::Down(down)) => down::run(global, down),
+        Some(Command::Stop(stop)) => stop::run(global, stop),
+        Some(Command::Start(start)) => start::run(global, start),
+        Some(Command::Restart(restart)) => restart::run(global, restart),
+        Some(Command::Kill(kill)) => kill::run(global, kill),
+        Some(Command::Wait(wait)) => wait::run(global, wait),
         Some(Command::Ps(form)) => ps::run(global, form),
         Some(Command::Logs(logs)) => logs::run(global, logs),
         Some(Command::Exec(exec)) => exec::run(global, exec),

@@ -30,6 +30,16 @@ pub enum Request {
     Status,
     /// Stop everything and end; [`Reply::Progress`] lines until the connection ends with the lab.
     Down,
+    /// Stop, start, restart, kill or await instances. [`Reply::Progress`] lines about them, then [`Reply::Done`], or
+    /// [`Progress::Failed`] or [`Reply::Error`] in its place.
+    Steer {
+        /// What is to be done.
+        steer: Steer,
+        /// Services, or instances; none: all.
+        services: Vec<String>,
+        /// How long what is started may take to become healthy; `None`: it is not waited for.
+        wait_ms: Option<u64>,
+    },
     /// Run a program in an instance's sandbox, on the three descriptors that come with the request. Answered by [`Reply::Exited`]
     /// once it ended. Further bytes on the connection are signal numbers to pass on, one a byte; closing it kills the program.
     Exec {
@@ -40,6 +50,33 @@ pub enum Request {
         /// Whether the descriptors are a terminal that becomes the program's own.
         tty: bool,
     },
+}
+
+/// What a person may ask of instances that are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Steer {
+    /// Stop them, dependents first, and keep them stopped.
+    Stop {
+        /// How long each may take before it is killed; `None`: as its service says.
+        grace_ms: Option<u64>,
+    },
+    /// Start those that do not run, and what they depend on.
+    Start,
+    /// Stop, then start them.
+    Restart {
+        /// As for [`Steer::Stop`].
+        grace_ms: Option<u64>,
+        /// Leaves those alone that `depends_on` restarts with them.
+        no_deps: bool,
+    },
+    /// Send a signal; one that stops them keeps them stopped.
+    Kill {
+        /// Its number.
+        signal: i32,
+    },
+    /// Wait until each has ended once: [`Reply::Ended`] for each.
+    Wait,
 }
 
 /// What a lab answers.
@@ -54,6 +91,20 @@ pub enum Reply {
     Exited {
         /// Its exit code; 128 and the signal's number when a signal ended it.
         code: i32,
+    },
+    /// An instance that was waited for has ended.
+    Ended {
+        /// Its name.
+        instance: String,
+        /// Its exit code; 128 and the signal's number when a signal ended it.
+        code: i32,
+    },
+    /// What was asked for has come about.
+    Done {
+        /// How many instances it concerned; 0: nothing was changed.
+        touched: usize,
+        /// How long it took.
+        took_ms: u64,
     },
     /// The request cannot be met.
     Error {
@@ -286,6 +337,27 @@ mod tests {
             Just(Request::Down),
             (".*", proptest::collection::vec(".*", 0..4), any::<bool>())
                 .prop_map(|(target, argv, tty)| Request::Exec { target, argv, tty }),
+            (
+                any_steer(),
+                proptest::collection::vec(".*", 0..4),
+                any::<Option<u64>>()
+            )
+                .prop_map(|(steer, services, wait_ms)| Request::Steer {
+                    steer,
+                    services,
+                    wait_ms
+                }),
+        ]
+    }
+
+    fn any_steer() -> impl Strategy<Value = Steer> {
+        prop_oneof![
+            any::<Option<u64>>().prop_map(|grace_ms| Steer::Stop { grace_ms }),
+            Just(Steer::Start),
+            any::<(Option<u64>, bool)>()
+                .prop_map(|(grace_ms, no_deps)| Steer::Restart { grace_ms, no_deps }),
+            any::<i32>().prop_map(|signal| Steer::Kill { signal }),
+            Just(Steer::Wait),
         ]
     }
 

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::serve::{Located, Message};
@@ -72,10 +72,21 @@ async fn converse(
         Ok(Request::Down) => {
             let (sender, mut replies) = unbounded_channel();
             let _ = messages.send(Message::Down(sender));
-            while let Some(reply) = replies.recv().await {
-                say(&mut stream, &reply).await?;
-            }
-            Ok(())
+            say_all(&mut stream, &mut replies).await
+        }
+        Ok(Request::Steer {
+            steer,
+            services,
+            wait_ms,
+        }) => {
+            let (sender, mut replies) = unbounded_channel();
+            let _ = messages.send(Message::Steer {
+                steer,
+                services,
+                wait: wait_ms.map(Duration::from_millis),
+                replies: sender,
+            });
+            say_all(&mut stream, &mut replies).await
         }
         Ok(Request::Exec { target, argv, tty }) => {
             let (sender, answer) = oneshot::channel();
@@ -160,6 +171,16 @@ fn not_executed(errno: i32) -> Option<u8> {
         libc::EACCES | libc::ENOEXEC => Some(126),
         _ => None,
     }
+}
+
+async fn say_all(
+    stream: &mut UnixStream,
+    replies: &mut UnboundedReceiver<Reply>,
+) -> io::Result<()> {
+    while let Some(reply) = replies.recv().await {
+        say(stream, &reply).await?;
+    }
+    Ok(())
 }
 
 async fn say(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {

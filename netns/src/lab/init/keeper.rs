@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::hand::Hand;
+use super::listener::Listener;
 use super::process::Starter;
 use super::serve::Message;
 use super::{Lab, instance, official};
@@ -18,7 +19,7 @@ use crate::kernel::enter::heed_signals;
 use crate::lab::SANDBOX_PATH;
 use crate::lab::clock::Clock;
 use crate::lab::logs;
-use crate::lab::protocol::Reply;
+use crate::lab::protocol::{InstanceState, Reply};
 use crate::lab::supervise::{Action, Event, Id, Supervisor, Time};
 
 /// How often log files are looked at for their size.
@@ -39,7 +40,7 @@ pub(super) struct Keeper {
     pub(super) supervisor: Supervisor,
     pub(super) hands: BTreeMap<Id, Hand>,
     pub(super) starter: Starter,
-    pub(super) listeners: Vec<UnboundedSender<Reply>>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) detached: bool,
     /// Whether the uplink stands.
     pub(super) connected: bool,
@@ -79,7 +80,7 @@ impl Keeper {
             supervisor,
             hands,
             starter,
-            listeners: vec![to_launcher],
+            listeners: vec![Listener::of_everything(to_launcher)],
             detached: false,
             connected: false,
             stage: Stage::ComingUp,
@@ -110,8 +111,10 @@ impl Keeper {
     fn deadline(&self) -> std::time::Instant {
         let give_up = (self.stage == Stage::ComingUp).then_some(self.lab.wait_timeout);
         let idle = self.clock.now() + Duration::from_secs(3600);
+        let listeners = self.listeners.iter().map(Listener::deadline);
         let next = [self.supervisor.next_deadline(), give_up]
             .into_iter()
+            .chain(listeners)
             .flatten()
             .fold(idle, Time::min);
         self.clock.instant(next)
@@ -135,9 +138,15 @@ impl Keeper {
                 let _ = answer.send(self.status()); // the one who asked may be gone
             }
             Message::Down(replies) => {
-                self.listeners.push(replies);
+                self.listeners.push(Listener::of_everything(replies));
                 self.take(Event::Shutdown);
             }
+            Message::Steer {
+                steer,
+                services,
+                wait,
+                replies,
+            } => self.steer(&steer, &services, wait, replies),
             Message::Locate {
                 target,
                 argv,
@@ -183,6 +192,7 @@ impl Keeper {
         }
         self.show_changes(now);
         self.judge(now);
+        self.answer_listeners(now);
     }
 
     fn carry_out(&mut self, action: Action, now: Time) {
@@ -218,6 +228,9 @@ impl Keeper {
                 }
             }
             Action::Kill(_) => {
+                if hand.shown != InstanceState::Stopping {
+                    hand.since = now;
+                }
                 if let Some(pid) = hand.pid {
                     let _ = kill(pid, Signal::SIGKILL); // it may have ended just now; its end is on its way here
                 }

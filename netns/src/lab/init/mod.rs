@@ -8,11 +8,13 @@ mod hand;
 mod instance;
 mod keeper;
 mod launcher;
+mod listener;
 mod official;
 mod process;
 mod report;
 mod serve;
 mod status;
+mod steer;
 
 use std::fs::{self, File};
 use std::io;

@@ -10,7 +10,7 @@ use crate::kernel::reaper::Exit;
 use crate::lab::clock::millis;
 use crate::lab::logs;
 use crate::lab::protocol::{
-    InstanceState, InstanceStatus, Progress, PublishedPort, Reply, Status, UplinkStatus,
+    InstanceState, InstanceStatus, Progress, PublishedPort, Status, UplinkStatus,
 };
 use crate::lab::supervise::{Event, Id, Slot, State, Time, Verdict};
 
@@ -20,6 +20,7 @@ const TAIL: usize = 8;
 impl Keeper {
     /// Tells whoever listens about instances that reached another state.
     pub(super) fn show_changes(&mut self, now: Time) {
+        let mut news = Vec::new();
         for (id, slot) in self.supervisor.slots() {
             let Some(hand) = self.hands.get_mut(&id) else {
                 continue;
@@ -53,8 +54,10 @@ impl Keeper {
                 took_ms: millis(now.saturating_sub(hand.since)),
                 detail,
             };
-            self.listeners
-                .retain(|listener| listener.send(Reply::Progress(progress.clone())).is_ok());
+            news.push((id, progress));
+        }
+        for (id, progress) in news {
+            self.tell(Some(id), &progress);
         }
     }
 
@@ -76,28 +79,30 @@ impl Keeper {
             Verdict::Failed(id) => (Some(id), self.how_it_failed(id)),
         };
         self.stage = Stage::GivenUp;
-        let hand = failed.and_then(|id| self.hands.get(&id));
-        let tail = hand.map_or_else(Vec::new, |hand| logs::tail(&hand.log, TAIL));
-        let instance = hand.map(|hand| hand.planned.name.clone());
-        let failed = Reply::Progress(Progress::Failed {
-            instance,
-            message,
-            tail,
-        });
-        self.listeners
-            .retain(|listener| listener.send(failed.clone()).is_ok());
+        let failed = self.failed(failed, message);
+        self.tell(None, &failed);
         self.take(Event::Shutdown);
     }
 
+    /// That something cannot come up, with its last words.
+    pub(super) fn failed(&self, id: Option<Id>, message: String) -> Progress {
+        let hand = id.and_then(|id| self.hands.get(&id));
+        Progress::Failed {
+            instance: hand.map(|hand| hand.planned.name.clone()),
+            message,
+            tail: hand.map_or_else(Vec::new, |hand| logs::tail(&hand.log, TAIL)),
+        }
+    }
+
     /// What has been started and is not as wanted: whom to name when everything together takes too long.
-    fn late(&self, of: impl Fn(Id) -> bool) -> Option<Id> {
+    pub(super) fn late(&self, of: impl Fn(Id) -> bool) -> Option<Id> {
         self.supervisor
             .slots()
             .find(|(id, slot)| of(*id) && !slot.is_as_wanted() && slot.state != State::Waiting)
             .map(|(id, _)| id)
     }
 
-    fn how_it_failed(&self, id: Id) -> String {
+    pub(super) fn how_it_failed(&self, id: Id) -> String {
         let problem = self.hands.get(&id).and_then(|hand| hand.problem.clone());
         let slot = self.supervisor.slot(id);
         match (problem, slot.and_then(|slot| slot.last_exit)) {
@@ -124,12 +129,11 @@ impl Keeper {
                 ))
             })
             .collect();
-        let ready = Reply::Progress(Progress::Ready {
+        let ready = Progress::Ready {
             at_ms: millis(now),
             memory,
-        });
-        self.listeners
-            .retain(|listener| listener.send(ready.clone()).is_ok());
+        };
+        self.tell(None, &ready);
     }
 
     pub(super) fn locate(

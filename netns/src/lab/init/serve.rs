@@ -17,7 +17,7 @@ use crate::kernel::relay::{Relay, Upstream};
 use crate::kernel::sandbox::ExecSpec;
 use crate::kernel::{Identity, Network, uplink};
 use crate::lab::clock::Clock;
-use crate::lab::protocol::{Reply, Status, line};
+use crate::lab::protocol::{Reply, Status, Steer, line};
 use crate::lab::supervise::Id;
 use crate::plan::ROUTER;
 
@@ -44,6 +44,12 @@ pub(super) enum Message {
     },
     Status(oneshot::Sender<Status>),
     Down(UnboundedSender<Reply>),
+    Steer {
+        steer: Steer,
+        services: Vec<String>,
+        wait: Option<Duration>,
+        replies: UnboundedSender<Reply>,
+    },
     Locate {
         target: String,
         argv: Vec<String>,

@@ -89,6 +89,12 @@ impl Slot {
         self.unit.probe.is_none() || self.streak > 0
     }
 
+    /// Whether it is still to come to rest: it has a process, or is about to have one.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.is_alive() || self.again
+    }
+
     /// Whether it has a process, or is about to have one.
     pub(super) fn is_alive(&self) -> bool {
         matches!(
@@ -97,7 +103,9 @@ impl Slot {
         )
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether it has no process and is not going to have one.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended(_) | State::Stopped)
     }
 
