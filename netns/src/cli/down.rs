@@ -14,6 +14,7 @@ use super::terminal::say;
 use crate::kernel::wait_for_end;
 use crate::lab::client::Client;
 use crate::lab::clock::Clock;
+use crate::lab::groups;
 use crate::lab::protocol::{Reply, Request};
 use crate::lab::state::StateDir;
 
@@ -59,6 +60,7 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
     if !state.wait_for_remains(END)? {
         return Err(does_not_end());
     }
+    groups::sweep(&state)?;
     state.remove_runtime_files();
     if down.volumes {
         let existed = state.volumes().exists();

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::args::{Global, Json};
 use super::failure::{Code, Failure};
-use super::terminal::{Paint, QUOTED, cut, duration, out, table};
+use super::summary::paragraph;
+use super::terminal::{Paint, QUOTED, counted, cut, duration, out, table};
 use super::{project, until, uplink};
+use crate::compose::byte_size;
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
@@ -49,7 +51,7 @@ pub(super) fn status(state: &StateDir) -> Result<Status, Failure> {
                     .lab_pid
                     .and_then(|pid| host_pids.get(&pid).copied());
             }
-            Ok(status)
+            Ok(*status)
         }
         Some(Reply::Error { message, .. }) => {
             Err(Failure::new(Code::Failed, format!("error: {message}")))
@@ -91,6 +93,20 @@ pub(super) fn shown(status: &Status) -> String {
         text.push('\n');
         text.push_str(&uplink::reachable("", &uplink.direct));
     }
+    if let Some(why) = &status.unenforced {
+        text.push('\n');
+        text.push_str(&paragraph("", &format!("limits are not enforced: {why}")));
+    }
+    for instance in status.instances.iter().filter(|one| one.oom_killed) {
+        let limit = instance.limits.memory.map_or_else(String::new, |memory| {
+            format!(" at its memory limit of {}", byte_size(memory))
+        });
+        text.push_str(&format!(
+            "\n{} was oom-killed{limit}, {}\n",
+            paint.bad(&instance.name),
+            counted(instance.restarts as usize, "restart", "restarts")
+        ));
+    }
     for instance in status
         .instances
         .iter()
@@ -111,7 +127,13 @@ pub(super) fn shown(status: &Status) -> String {
 }
 
 fn state(paint: Paint, instance: &InstanceStatus) -> String {
-    let word = if instance.crash_loop && instance.state == InstanceState::Restarting {
+    let word = if instance.oom_killed
+        && matches!(
+            instance.state,
+            InstanceState::Restarting | InstanceState::Failed
+        ) {
+        "oom-killed"
+    } else if instance.crash_loop && instance.state == InstanceState::Restarting {
         "crash loop"
     } else {
         instance.state.word()

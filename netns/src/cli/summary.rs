@@ -13,6 +13,8 @@ pub(super) struct Told {
     pub held: Option<Held>,
     pub build_ms: u64,
     pub network_ms: f64,
+    /// Why limits that the file states are not enforced.
+    pub unenforced: Option<String>,
 }
 
 /// What is built, for [`ready`].
@@ -96,6 +98,24 @@ pub(super) fn stands(
     }
 }
 
+/// The words of `text` after `head`, in as many lines of 80 columns as it takes.
+pub(super) fn paragraph(head: &str, text: &str) -> String {
+    let indent = " ".repeat(head.len());
+    let mut lines = vec![head.to_owned()];
+    for word in text.split(' ') {
+        if let Some(line) = lines.last_mut() {
+            let is_empty = line.len() == head.len();
+            if is_empty || line.len() + 1 + word.len() <= 80 {
+                line.push_str(if is_empty { "" } else { " " });
+                line.push_str(word);
+                continue;
+            }
+        }
+        lines.push(format!("{indent}{word}"));
+    }
+    lines.join("\n") + "\n"
+}
+
 /// The whole text, for when the lab has become healthy `at_ms` after it began.
 fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foreground: bool) -> String {
     let paint = Paint::stderr();
@@ -125,6 +145,9 @@ fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foreground: bool) ->
             )
             .replace(":,", ":"),
         );
+    }
+    if let Some(why) = &told.unenforced {
+        text.push_str(&paragraph("  limits    ", &format!("not enforced: {why}")));
     }
     let program = invocation();
     text.push_str(&if foreground {

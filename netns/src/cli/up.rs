@@ -141,6 +141,7 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         held: held.clone(),
         build_ms: millis(clock.now()),
         network_ms: 0.0,
+        unenforced: None,
     };
 
     let printer = Printer::new(plan.instances.iter().map(|instance| instance.name.as_str()));
@@ -160,9 +161,10 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         inherited,
     };
     let launched = launch::launch(launch).map_err(|error| match error {
-        LaunchError::AlreadyUp | LaunchError::Remains | LaunchError::Io(_) => {
-            Failure::new(Code::Failed, error.to_string())
-        }
+        LaunchError::AlreadyUp
+        | LaunchError::Remains
+        | LaunchError::Groups(_)
+        | LaunchError::Io(_) => Failure::new(Code::Failed, error.to_string()),
         LaunchError::Kernel(_) => Failure::new(Code::Environment, error.to_string()),
     })?;
     let streams = (!up.detach).then(|| Streams::new(&state, names, Some(0)));
@@ -272,8 +274,13 @@ fn watch(
                             }
                         }
                         Progress::Failed { .. } => failed = true,
-                        Progress::Ready { at_ms, memory } => {
+                        Progress::Ready {
+                            at_ms,
+                            memory,
+                            unenforced,
+                        } => {
                             is_up = true;
+                            told.unenforced.clone_from(unenforced);
                             say(&stands(told, *at_ms, memory, streams.is_some()));
                             if streams.is_none() {
                                 launched.detach()?;

@@ -33,6 +33,7 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Source, Span};
 pub use model::*;
+pub use units::byte_size;
 pub use yaml::to_yaml;
 
 use std::collections::{BTreeMap, BTreeSet};

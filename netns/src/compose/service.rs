@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::diagnostic::Span;
 use super::given::FileMount;
@@ -231,7 +231,7 @@ pub enum MountSource {
 }
 
 /// `deploy.resources.limits`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Share of processors: 0.5 is half of one.
     pub cpus: Option<f64>,

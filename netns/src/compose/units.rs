@@ -35,6 +35,18 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     Some(total)
 }
 
+/// A number of bytes as a Compose file writes it: in the largest unit that leaves no remainder.
+#[must_use]
+pub fn byte_size(bytes: u64) -> String {
+    let unit = [(30, "G"), (20, "M"), (10, "K")]
+        .into_iter()
+        .find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
+    match unit {
+        Some((shift, letter)) => format!("{}{letter}", bytes >> shift),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// `512`, `64k`, `128M`, `1gb`: powers of 1024 whatever the spelling, like Compose.
 pub(super) fn bytes(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
@@ -112,6 +124,14 @@ pub(super) fn words(text: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_written_as_it_is_read() {
+        for text in ["32M", "1G", "1536M", "4K", "1000 bytes", "0 bytes"] {
+            let read = bytes(text.trim_end_matches(" bytes")).unwrap();
+            assert_eq!(byte_size(read), text);
+        }
+    }
 
     #[test]
     fn durations() {

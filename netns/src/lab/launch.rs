@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -18,8 +18,9 @@ use super::init::{self, CONNECTED, DETACH, Lab};
 use super::listen::Reserved;
 use super::protocol::Reply;
 use super::state::StateDir;
-use super::{client, logs};
+use super::{client, groups, logs};
 use crate::compose::{Project, Run};
+use crate::kernel::cgroup::guardian;
 use crate::kernel::{self, BuildError, Entered, Failure, uplink};
 use crate::plan::{Held, Plan, Uplink};
 
@@ -64,6 +65,11 @@ pub enum LaunchError {
     /// The state folder, a port or the control socket.
     #[error("error: {0}")]
     Io(#[from] io::Error),
+    /// What is left of an earlier life stays.
+    #[error(
+        "error: the control groups of the lab before this one cannot be removed: {0}\n = help: a process that is not the lab's may be in them; `systemd-cgls` shows it"
+    )]
+    Groups(io::Error),
     /// The kernel refused.
     #[error("error: cannot enter the lab's namespaces: {0}")]
     Kernel(#[from] Failure),
@@ -73,6 +79,7 @@ pub enum LaunchError {
 #[derive(Debug)]
 pub struct Launched {
     inner: kernel::enter::Launched,
+    state: StateDir,
     link: BufReader<UnixStream>,
     partial: String,
     clock: Clock,
@@ -147,8 +154,10 @@ pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
         .map(|port| Ok((port.publish, port.listen()?)))
         .collect::<io::Result<Vec<_>>>()?;
     let log = logs::open(&state.log(OWN_LOG))?;
+    let log = OwnedFd::from(log);
     let (mine, theirs) = UnixStream::pair()?;
-    match kernel::enter(&log.into()) {
+    let limiting = groups::prepare(&launch.project.name, &state).map_err(LaunchError::Groups)?;
+    match kernel::enter(&log) {
         Err(failure) => {
             state.remove_runtime_files();
             Err(failure.into())
@@ -168,6 +177,7 @@ pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
                 control,
                 lock,
                 launcher: theirs,
+                limiting,
                 wait_timeout: launch.wait_timeout,
             };
             std::process::exit(init::main(lab, &inside))
@@ -176,11 +186,16 @@ pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
             drop((theirs, listeners, control));
             // Closed, not unlocked: the lock belongs to the open file, which the lab's first process still has.
             close_without_unlocking(lock);
+            // The lab makes its groups when it has heard its number: by then somebody waits to remove them.
+            if let Some(groups) = &limiting.groups {
+                guardian::start(inner.pidfd.as_fd(), log.as_fd(), &groups.folders())?;
+            }
             let mut link = &mine;
             writeln!(link, "{}", inner.pid)?;
             mine.set_nonblocking(true)?;
             Ok(Launched {
                 inner,
+                state,
                 link: BufReader::new(mine),
                 partial: String::new(),
                 clock: Clock::start(),
@@ -267,11 +282,12 @@ impl Launched {
         let _ = kill(self.inner.pid, Signal::SIGKILL);
     }
 
-    /// Waits for the lab's first process to have ended.
+    /// Waits for the lab's first process to have ended, and its control groups to be gone.
     ///
     /// # Errors
-    /// When the kernel refuses to wait.
+    /// When the kernel refuses to wait or to remove them.
     pub fn wait(&self) -> io::Result<()> {
-        self.inner.wait()
+        self.inner.wait()?;
+        groups::sweep(&self.state)
     }
 }

@@ -30,6 +30,7 @@
 pub mod build;
 pub mod client;
 pub mod clock;
+pub mod groups;
 pub mod init;
 pub mod launch;
 pub mod listen;

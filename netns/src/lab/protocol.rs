@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::compose::Limits;
 use crate::plan::{Direct, Held};
 
 /// The protocol's version. A lab that was started by another version of the program is told from a broken one by it.
@@ -84,7 +85,7 @@ pub enum Steer {
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     /// How things stand.
-    Status(Status),
+    Status(Box<Status>),
     /// Something happened.
     Progress(Progress),
     /// The program that [`Request::Exec`] started has ended.
@@ -151,6 +152,9 @@ pub enum Progress {
         at_ms: u64,
         /// Resident memory of the instances, in bytes.
         memory: Vec<(String, u64)>,
+        /// Why limits that the file states are not enforced, if they are not.
+        #[serde(default)]
+        unenforced: Option<String>,
     },
     /// The lab cannot come up.
     Failed {
@@ -224,6 +228,9 @@ pub struct Status {
     /// Whether it is being taken down.
     #[serde(default)]
     pub stopping: bool,
+    /// Why limits that the file states are not enforced, if they are not.
+    #[serde(default)]
+    pub unenforced: Option<String>,
     /// Where its bring-up is held (`up --until`); not there when it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
@@ -265,7 +272,7 @@ pub struct PublishedPort {
 }
 
 /// One instance in [`Status`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceStatus {
     /// `<service>-<index>`.
     pub name: String,
@@ -290,6 +297,12 @@ pub struct InstanceStatus {
     pub restarts: u32,
     /// How it ended last.
     pub exit_code: Option<i32>,
+    /// Whether that was the kernel's doing because it hit its memory limit.
+    #[serde(default)]
+    pub oom_killed: bool,
+    /// The limits that are enforced on it.
+    #[serde(default)]
+    pub limits: Limits,
     /// Whether it keeps ending.
     pub crash_loop: bool,
     /// The last lines of its log when it is in a crash loop, unhealthy or failed.

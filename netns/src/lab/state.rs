@@ -6,6 +6,7 @@
 //! <base>/<project>/run/                scripts shown to sandboxes
 //! <base>/<project>/lock                flock'ed by the lab's first process as long as it lives
 //! <base>/<project>/pid                 that process, as the host numbers it
+//! <base>/<project>/cgroups             its control groups on the host, to be removed when it has ended
 //! <base>/<project>/control.sock        see `protocol`
 //! ```
 //! The lock is the truth: the kernel drops it when its holder ends in any way, so that a pid file or socket left behind by a
@@ -112,6 +113,12 @@ impl StateDir {
     #[must_use]
     pub fn control(&self) -> PathBuf {
         self.root.join("control.sock")
+    }
+
+    /// File with the names of the lab's control groups; see [`groups`](super::groups).
+    #[must_use]
+    pub fn groups(&self) -> PathBuf {
+        self.root.join("cgroups")
     }
 
     fn lock_file(&self) -> PathBuf {

@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use netns_setup::kernel::cgroup::Membership;
 use netns_setup::kernel::namespace::{NetNamespace, run_in};
 use netns_setup::kernel::reaper::Exit;
 use netns_setup::kernel::sandbox::{
@@ -62,6 +63,7 @@ impl Lab {
             argv: words(argv),
             env: BTreeMap::new(),
             cwd: "/".into(),
+            group: Membership::default(),
             terminal: false,
         };
         with_streams(|streams| exec_in(target.pid, &spec, streams))
@@ -135,6 +137,7 @@ pub(crate) fn spec(argv: &[&str], mounts: Vec<Mount>) -> SandboxSpec {
         mounts,
         hosts: "127.0.0.1\tlocalhost\n10.1.2.3\tother\n".into(),
         limits: ProcessLimits::default(),
+        group: Membership::default(),
     }
 }
 

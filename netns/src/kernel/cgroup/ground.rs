@@ -89,10 +89,7 @@ impl Ground {
             })
             .collect();
         (!words.is_empty()).then(|| Unenforced {
-            reason: format!(
-                "only some: no controller for {} is to be had",
-                words.join(", ")
-            ),
+            reason: format!("{}: no controller for it here", words.join(", ")),
             remedy: None,
         })
     }
@@ -241,7 +238,7 @@ mod tests {
             Ground::at(Version::V2, controllers, Path::new("/c"), false)
         };
         let said = ground(&[Controller::Memory]).missing().unwrap().to_string();
-        assert_eq!(said, "only some: no controller for cpus, pids is to be had");
+        assert_eq!(said, "cpus, pids: no controller for it here");
         assert_eq!(ground(&LIMITING).missing(), None);
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::files;
 use super::ground::{Ground, Site};
-use super::hierarchy::Version;
+use super::hierarchy::{Controller, Version};
 use super::usage::Usage;
 use crate::compose::Limits;
 use crate::kernel::failure::{Failure, Step};
@@ -114,6 +114,21 @@ impl LabGroups {
                 let _ = fs::remove_dir(site.parent.join(&self.name)); // it may not have come to be
             }
         })
+    }
+
+    /// Those of `limits` that a controller is there for.
+    #[must_use]
+    pub fn enforced(&self, limits: &Limits) -> Limits {
+        let has = |controller| {
+            self.sites
+                .iter()
+                .any(|site| site.controllers.contains(&controller))
+        };
+        Limits {
+            cpus: limits.cpus.filter(|_| has(Controller::Cpu)),
+            memory: limits.memory.filter(|_| has(Controller::Memory)),
+            pids: limits.pids.filter(|_| has(Controller::Pids)),
+        }
     }
 
     /// The group of an instance.
@@ -337,7 +352,6 @@ fn write(file: &Path, value: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::cgroup::Controller;
 
     #[test]
     fn a_lab_is_named_by_its_project_and_its_folder() {

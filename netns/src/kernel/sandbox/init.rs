@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 
 use nix::mount::{MsFlags, mount};
@@ -84,8 +85,19 @@ pub(super) fn fork_program(
     }
 }
 
+/// The flag for a cgroup namespace, where the kernel has them.
+pub(super) fn cgroup_namespace() -> CloneFlags {
+    if Path::new("/proc/self/ns/cgroup").exists() {
+        CloneFlags::CLONE_NEWCGROUP
+    } else {
+        CloneFlags::empty()
+    }
+}
+
 /// PID 1 of the sandbox, from the lab's root user down to nobody in particular.
 fn inhabit(spec: &SandboxSpec) -> Result<(), Failure> {
+    spec.group.join()?;
+    unshare(cgroup_namespace()).step(|| "unshare its cgroup namespace".into())?;
     sethostname(&spec.hostname).step(|| "set its host name".into())?;
     mount(
         None::<&str>,

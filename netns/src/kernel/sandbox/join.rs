@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_dumpable;
 
-use super::init::fork_program;
+use super::init::{cgroup_namespace, fork_program};
 use super::wire::DESCRIPTORS;
 use super::{ExecSpec, ProcessLimits, privileges, program};
 use crate::kernel::failure::{Failure, Step};
@@ -24,17 +24,21 @@ pub(super) fn exec(
     let [stdin, stdout, stderr, target] = fds;
     let identity = Identity::current().step(|| "read the lab's id map".into())?;
     set_dumpable(false).step(|| "close itself to others".into())?;
+    // The sandbox shows no control groups.
+    let group = spec.group.open()?;
     setns(
         &target,
         CloneFlags::CLONE_NEWNET
             | CloneFlags::CLONE_NEWPID
             | CloneFlags::CLONE_NEWIPC
             | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWNS,
+            | CloneFlags::CLONE_NEWNS
+            | cgroup_namespace(),
     )
     .step(|| "enter the sandbox".into())
     .map_err(|failure| failure.remedy("it may have ended meanwhile; `netns-setup ps` shows it"))?;
     fork_program(socket, || {
+        group.enter()?;
         privileges::limit(&ProcessLimits::default())?;
         privileges::become_sandbox_user(identity)?;
         privileges::new_session()?;

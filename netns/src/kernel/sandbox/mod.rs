@@ -1,4 +1,4 @@
-//! A sandbox for each instance: own PID, mount, IPC, UTS and user namespace around one program.
+//! A sandbox for each instance: own PID, mount, IPC, UTS, cgroup and user namespace around one program.
 //!
 //! The lab's PID 1 has threads, and a process with threads may not unshare. So it re-executes its own binary as
 //! `sandbox-init` (see [`intercept`]) and sends it, over a socket that is its standard input, what to do and the descriptors for it.
@@ -9,6 +9,9 @@
 //! PID 1 ──exec──> sandbox-init: setns(net) unshare(mnt pid ipc uts) ──fork──> root file system, uid, user ns, no caps ──exec──> program
 //!       <──────── pid ────────────┘ ends                         <── failure, or end of stream ─────────────────────┘
 //! ```
+//! The forked process joins the instance's control group before anything else, so that all it does is counted there, and a cgroup
+//! namespace makes that group the topmost it can name; no cgroup file system is mounted in a sandbox.
+//!
 //! Only the user namespace is the sandbox's own; the others belong to the lab's, so that even a process that gained every
 //! capability there could change no mount, link or host name.
 
@@ -33,6 +36,7 @@ use std::process::{Command, ExitCode, Stdio};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::Membership;
 use super::failure::{Failure, Step};
 use wire::{Report, Request};
 
@@ -59,6 +63,9 @@ pub struct SandboxSpec {
     /// What it may use.
     #[serde(default)]
     pub limits: ProcessLimits,
+    /// The control group that it and everything it starts is in.
+    #[serde(default)]
+    pub group: Membership,
 }
 
 /// One mount. Everything is mounted without set-uid and device files; parent folders are made as needed.
@@ -110,6 +117,9 @@ pub struct ExecSpec {
     pub env: BTreeMap<String, String>,
     /// Working directory inside.
     pub cwd: PathBuf,
+    /// The instance's control group.
+    #[serde(default)]
+    pub group: Membership,
     /// Makes standard input the controlling terminal of the program's session.
     #[serde(default)]
     pub terminal: bool,

@@ -65,7 +65,7 @@ async fn converse(
             let (sender, answer) = oneshot::channel();
             let _ = messages.send(Message::Status(sender));
             match answer.await {
-                Ok(status) => say(&mut stream, &Reply::Status(status)).await,
+                Ok(status) => say(&mut stream, &Reply::Status(Box::new(status))).await,
                 Err(_) => Ok(()), // the lab is ending
             }
         }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::allotment::{Allotment, Memory};
 use super::instance::{self, Machine};
-use crate::compose::{Run, Service};
+use crate::compose::{Limits, Run, Service, byte_size};
+use crate::kernel::reaper::Exit;
 use crate::kernel::sandbox::{ExecSpec, SandboxSpec};
 use crate::lab::protocol::InstanceState;
 use crate::lab::supervise::Time;
@@ -20,6 +22,9 @@ pub(super) struct Hand {
     pub(super) planned: Instance,
     pub(super) spec: Arc<SandboxSpec>,
     pub(super) check: Option<(Arc<ExecSpec>, Duration)>,
+    /// Its control group, if the lab has any.
+    pub(super) allotment: Option<Allotment>,
+    pub(super) memory: Memory,
     pub(super) stop_signal: Signal,
     pub(super) log: PathBuf,
     pub(super) is_built: bool,
@@ -44,6 +49,10 @@ impl Hand {
                 )
             }),
             spec: Arc::new(spec),
+            allotment: machine
+                .groups
+                .map(|groups| Allotment::new(groups, &planned.name, &service.limits)),
+            memory: Memory::default(),
             stop_signal: service.stop_signal.parse().unwrap_or(Signal::SIGTERM),
             log: machine.state.log(&planned.name),
             is_built: matches!(service.run, Run::Cargo { .. }),
@@ -53,5 +62,31 @@ impl Hand {
             shown: InstanceState::Waiting,
             problem: None,
         }
+    }
+
+    /// Takes in the end of its process.
+    pub(super) fn ended(&mut self, exit: Exit) {
+        self.pid = None;
+        if let Some(allotment) = &self.allotment {
+            let kills = allotment.usage().oom_kills.unwrap_or(0);
+            self.memory.ended(exit, kills);
+        }
+    }
+
+    /// How it ended, in words: that it was its own limit is what a person has to know.
+    pub(super) fn end(&self, exit: Exit) -> String {
+        if !self.memory.ended_it {
+            return exit.to_string();
+        }
+        match self.limits().memory {
+            Some(memory) => format!("oom-killed at its memory limit of {}", byte_size(memory)),
+            None => "oom-killed: the machine was out of memory".to_owned(),
+        }
+    }
+
+    /// The limits that are enforced.
+    pub(super) fn limits(&self) -> Limits {
+        let given = self.allotment.as_ref();
+        given.map_or_else(Limits::default, |given| given.limits)
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::official::{self, POSTGRES_ENTRYPOINT};
 use crate::compose::{self, Healthcheck, Run, Server, Service};
+use crate::kernel::cgroup::LabGroups;
 use crate::kernel::sandbox::{ExecSpec, Mount, MountSource, ProcessLimits, SandboxSpec};
 use crate::lab::SANDBOX_PATH;
 use crate::lab::build::Binaries;
@@ -29,6 +30,8 @@ pub(super) struct Machine<'a> {
     pub redis_names: Vec<(&'static str, PathBuf)>,
     /// PostgreSQL's programs, in Debian's folder of the newest version.
     pub postgres_programs: Option<PathBuf>,
+    /// The lab's control groups, if it has any.
+    pub groups: Option<&'a LabGroups>,
 }
 
 /// What the supervisor has to know of the instance.
@@ -117,6 +120,10 @@ pub(super) fn sandbox(
             .map_or_else(ProcessLimits::default, |open_files| ProcessLimits {
                 open_files,
             }),
+        group: machine
+            .groups
+            .map(|groups| groups.instance(&instance.name).membership())
+            .unwrap_or_default(),
     }
 }
 
@@ -134,6 +141,7 @@ pub(super) fn program(sandbox: &SandboxSpec, argv: Vec<String>, terminal: bool) 
         argv,
         env: sandbox.env.clone(),
         cwd: sandbox.cwd.clone(),
+        group: sandbox.group.clone(),
         terminal,
     }
 }
@@ -279,6 +287,7 @@ volumes: { data: }
             binaries: &Binaries::from([("shop".to_owned(), PathBuf::from("/target/shop"))]),
             redis_names: Vec::new(),
             postgres_programs: Some(PathBuf::from("/usr/lib/postgresql/15/bin")),
+            groups: None,
         };
         let instance = plan.instance(&format!("{service}-1")).unwrap();
         sandbox(&project.services[service], instance, &machine)

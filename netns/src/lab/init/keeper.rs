@@ -62,6 +62,7 @@ impl Keeper {
             binaries: &lab.binaries,
             redis_names: official::redis_names(SANDBOX_PATH),
             postgres_programs: instance::postgres_programs("/usr/lib/postgresql".as_ref()),
+            groups: lab.limiting.groups.as_ref(),
         };
         let mut supervisor = Supervisor::default();
         let mut hands = BTreeMap::new();
@@ -125,7 +126,7 @@ impl Keeper {
             Message::Spawned { id, run, started } => self.spawned(id, run, started),
             Message::Exited { id, run, exit } => {
                 if let Some(hand) = self.hand_of(id, run) {
-                    hand.pid = None;
+                    hand.ended(exit);
                     self.take(Event::Exited(id, exit));
                 }
             }
@@ -212,8 +213,7 @@ impl Keeper {
             Action::Start(_) => {
                 hand.run += 1;
                 hand.since = now;
-                self.starter
-                    .start(id, hand.run, Arc::clone(&hand.spec), hand.log.clone());
+                self.starter.start(id, hand);
             }
             Action::Probe(_) => {
                 if let (Some(pid), Some((check, timeout))) = (hand.pid, &hand.check) {
@@ -236,6 +236,9 @@ impl Keeper {
                 }
             }
             Action::Forget(_) => {
+                if let Some(allotment) = &hand.allotment {
+                    allotment.give_back();
+                }
                 self.hands.remove(&id);
             }
             Action::Finish => {}

@@ -3,6 +3,7 @@
 //! One task owns all state and takes one message at a time; whatever may block (starting a sandbox, a slow reader of the control
 //! socket, a health check that hangs) is a task or a thread of its own that sends a message when it is done.
 
+mod allotment;
 mod control;
 mod hand;
 mod instance;
@@ -30,6 +31,7 @@ pub(super) use launcher::{CONNECTED, DETACH};
 
 use super::build::Binaries;
 use super::clock::Clock;
+use super::groups::Limiting;
 use super::logs;
 use super::protocol::Progress;
 use super::state::StateDir;
@@ -60,13 +62,15 @@ pub struct Lab {
     /// The launcher at the other end: hears progress, says its pid first, `connected` when it has made the uplink, and `detach` when it
     /// leaves on purpose.
     pub launcher: UnixStream,
+    /// The lab's control groups, if it is to have any.
+    pub limiting: Limiting,
     /// How long everything may take to become healthy.
     pub wait_timeout: Duration,
 }
 
 /// Runs the lab to its end and returns its exit code. To be called in the lab's first process while it has one thread.
 #[must_use]
-pub fn main(lab: Lab, inside: &Inside) -> i32 {
+pub fn main(mut lab: Lab, inside: &Inside) -> i32 {
     // Standard error is the lab's own log.
     tracing_subscriber::fmt()
         .with_ansi(false)
@@ -77,7 +81,7 @@ pub fn main(lab: Lab, inside: &Inside) -> i32 {
     let clock = Clock::start();
     let state = lab.state.clone();
     let link = launcher::Link::new(&lab.launcher);
-    let outcome = prepare(&lab, inside, &link, clock).and_then(|(pid, network)| {
+    let outcome = prepare(&mut lab, inside, &link, clock).and_then(|(pid, network)| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             // Each is a sandbox being started, for milliseconds.
@@ -103,7 +107,7 @@ pub fn main(lab: Lab, inside: &Inside) -> i32 {
 
 /// Everything before the first instance: folders, scripts, network.
 fn prepare(
-    lab: &Lab,
+    lab: &mut Lab,
     inside: &Inside,
     link: &launcher::Link,
     clock: Clock,
@@ -113,6 +117,14 @@ fn prepare(
         .map_err(|error| format!("listen to the launcher: {error}"))?;
     prepare_files(lab, inside, pid)
         .map_err(|error| format!("prepare {}: {error}", lab.state.path().display()))?;
+    if let Some(groups) = &lab.limiting.groups
+        && let Err(failure) = groups.create()
+    {
+        lab.limiting = Limiting {
+            groups: None,
+            unenforced: Some(failure.to_string()),
+        };
+    }
     let began = clock.now();
     let network = kernel::build(&lab.plan).map_err(|error| error.to_string())?;
     let made = |op: &&Op| matches!(op, Op::AddNamespace { .. });

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, fchown};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::hand::Hand;
 use super::serve::Message;
 use crate::kernel::reaper::Reaper;
 use crate::kernel::sandbox::{self, ExecSpec, SandboxSpec, Streams};
@@ -32,11 +32,21 @@ pub(super) struct Starter {
 
 impl Starter {
     /// Starts the instance; [`Message::Spawned`] and, when it ends, [`Message::Exited`] follow.
-    pub(super) fn start(&self, id: Id, run: u64, spec: Arc<SandboxSpec>, log: PathBuf) {
+    pub(super) fn start(&self, id: Id, hand: &Hand) {
+        let (run, spec, log) = (hand.run, Arc::clone(&hand.spec), hand.log.clone());
+        let allotment = hand.allotment.clone();
         let starter = self.clone();
         tokio::spawn(async move {
             let blocking = starter.clone();
-            let started = tokio::task::spawn_blocking(move || blocking.spawn(&spec, &log)).await;
+            let started = tokio::task::spawn_blocking(move || {
+                if let Some(allotment) = allotment {
+                    allotment
+                        .prepare()
+                        .map_err(|failure| format!("{}: {failure}", spec.name))?;
+                }
+                blocking.spawn(&spec, &log)
+            })
+            .await;
             let started = started.unwrap_or_else(|error| Err(error.to_string()));
             let pid = started.as_ref().ok().copied();
             // The main task is gone only when the lab ends.

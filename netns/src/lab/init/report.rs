@@ -6,6 +6,7 @@ use super::hand::Hand;
 use super::keeper::{Keeper, Stage};
 use super::serve::Located;
 use super::{instance, status};
+use crate::compose::{Limits, Service};
 use crate::kernel::reaper::Exit;
 use crate::lab::clock::millis;
 use crate::lab::logs;
@@ -42,7 +43,7 @@ impl Keeper {
                 InstanceState::Restarting | InstanceState::Failed => {
                     Some(hand.problem.clone().unwrap_or_else(|| {
                         slot.last_exit
-                            .map_or_else(String::new, |exit| exit.to_string())
+                            .map_or_else(String::new, |exit| hand.end(exit))
                     }))
                 }
                 _ => None,
@@ -103,14 +104,15 @@ impl Keeper {
     }
 
     pub(super) fn how_it_failed(&self, id: Id) -> String {
-        let problem = self.hands.get(&id).and_then(|hand| hand.problem.clone());
-        let slot = self.supervisor.slot(id);
-        match (problem, slot.and_then(|slot| slot.last_exit)) {
-            (Some(problem), _) => problem,
-            (None, Some(exit)) if slot.is_some_and(Slot::in_crash_loop) => {
-                format!("keeps ending ({exit})")
+        let (Some(hand), Some(slot)) = (self.hands.get(&id), self.supervisor.slot(id)) else {
+            return "is no more".to_owned();
+        };
+        match (&hand.problem, slot.last_exit) {
+            (Some(problem), _) => problem.clone(),
+            (None, Some(exit)) if slot.in_crash_loop() => {
+                format!("keeps ending ({})", hand.end(exit))
             }
-            (None, Some(exit)) => format!("ended ({exit})"),
+            (None, Some(exit)) => format!("ended ({})", hand.end(exit)),
             (None, None) => "could not be started".to_owned(),
         }
     }
@@ -132,6 +134,7 @@ impl Keeper {
         let ready = Progress::Ready {
             at_ms: millis(now),
             memory,
+            unenforced: self.unenforced(),
         };
         self.tell(None, &ready);
     }
@@ -169,6 +172,13 @@ impl Keeper {
         })
     }
 
+    /// Why limits that the file states are not enforced.
+    fn unenforced(&self) -> Option<String> {
+        let states_some = |service: &Service| service.limits != Limits::default();
+        let is_stated = self.lab.project.services.values().any(states_some);
+        self.lab.limiting.unenforced.clone().filter(|_| is_stated)
+    }
+
     pub(super) fn status(&self) -> Status {
         let now = self.clock.now();
         let mut instances: Vec<InstanceStatus> = self
@@ -184,6 +194,7 @@ impl Keeper {
             network_ms: self.network_ms,
             ready_ms: self.ready_ms,
             stopping: self.supervisor.is_stopping(),
+            unenforced: self.unenforced(),
             held: self.lab.held.clone(),
             published: self
                 .lab
@@ -249,6 +260,8 @@ fn instance_status(hand: &Hand, slot: &Slot, now: Time) -> InstanceStatus {
         uptime_ms: hand.pid.map(|_| millis(now.saturating_sub(hand.since))),
         restarts: slot.restarts,
         exit_code: slot.last_exit.map(Exit::shell_code),
+        oom_killed: hand.memory.ended_it,
+        limits: hand.limits(),
         crash_loop: slot.in_crash_loop(),
         tail,
     }
