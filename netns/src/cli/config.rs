@@ -52,8 +52,12 @@ pub(super) fn run(global: &Global, config: &Config) -> Result<u8, Failure> {
         return Ok(0);
     }
     let text = match (config.format, config.json) {
-        (Format::Compose, false) => compose::to_yaml(&loaded.project)?.trim_end().to_owned(),
-        (Format::Compose, true) => serde_json::to_string_pretty(&loaded.project)?,
+        (Format::Compose, false) => compose::canonical_yaml(&loaded.project)
+            .trim_end()
+            .to_owned(),
+        (Format::Compose, true) => {
+            serde_json::to_string_pretty(&compose::canonical(&loaded.project))?
+        }
         (Format::Plan, true) => serde_json::to_string_pretty(&plan)?,
         (Format::Plan, false) => plan.script().trim_end().to_owned(),
     };

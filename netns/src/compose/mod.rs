@@ -24,6 +24,7 @@ mod networks;
 mod node;
 mod ports;
 mod reader;
+mod render;
 mod run;
 mod service;
 mod services;
@@ -33,6 +34,7 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Source, Span};
 pub use model::*;
+pub use render::{canonical, canonical_yaml};
 pub use units::byte_size;
 pub use yaml::to_yaml;
 
@@ -317,5 +319,7 @@ pub fn project_name(name: &str) -> String {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

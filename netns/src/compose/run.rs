@@ -63,29 +63,13 @@ impl Reader<'_> {
         if let Some(run) = stated {
             return run;
         }
-        let entrypoint = entrypoint.filter(|words| !words.is_empty());
-        let command = command.unwrap_or_default();
-        let Some(entrypoint) = entrypoint else {
-            return self.without_entrypoint(key, image, command);
-        };
-        Run::Exec {
-            argv: [entrypoint, command].concat(),
+        if let Some(run) = derived(image, entrypoint, command) {
+            return run;
         }
-    }
-
-    /// The image's own entrypoint, or what takes its place.
-    fn without_entrypoint(&mut self, key: &Key, image: Option<&str>, command: &[String]) -> Run {
+        let command = command.unwrap_or_default();
         let argv = command.to_vec();
         let name = &key.name;
         let hint = image.map_or(Hint::Unknown, image::hint);
-        if let Hint::Official(server) = hint {
-            return Run::Server(server);
-        }
-        // A command that starts with an option is for the program of the image.
-        let first = command.first().filter(|word| !word.starts_with('-'));
-        if first.is_some() {
-            return Run::Exec { argv };
-        }
         let shown = image.unwrap_or_default();
         let (message, remedy) = match hint {
             Hint::Otherwise(server) => (
@@ -121,4 +105,25 @@ impl Reader<'_> {
         self.error(key.at, message, remedy);
         Run::Exec { argv }
     }
+}
+
+/// What a service runs that has no `x-netns`: its own command line, or the server that its image is named like. An `entrypoint`
+/// replaces that server, as it does in Docker.
+pub(super) fn derived(
+    image: Option<&str>,
+    entrypoint: Option<&[String]>,
+    command: Option<&[String]>,
+) -> Option<Run> {
+    let entrypoint = entrypoint.unwrap_or_default();
+    let command = command.unwrap_or_default();
+    if entrypoint.is_empty() {
+        if let Some(Hint::Official(server)) = image.map(image::hint) {
+            return Some(Run::Server(server));
+        }
+        // A command that starts with an option is for the program of the image.
+        command.first().filter(|word| !word.starts_with('-'))?;
+    }
+    Some(Run::Exec {
+        argv: [entrypoint, command].concat(),
+    })
 }

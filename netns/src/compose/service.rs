@@ -117,7 +117,7 @@ pub enum Attachment {
 }
 
 /// Another name of a service: one of its `aliases` in a network, or its `container_name`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Alias {
     /// The name.
     pub name: String,

@@ -151,6 +151,8 @@ impl Reader<'_> {
                 network: None,
             }));
         }
+        aliases.sort();
+        aliases.dedup();
         let mut depends_on = get("depends_on")
             .map(|node| self.depends_on(node, &name))
             .unwrap_or_default();

@@ -1,7 +1,5 @@
 //! The repository's own file, and a table of bad ones.
 
-use proptest::prelude::*;
-
 use super::*;
 
 /// Reads one file's text in `/stack`, with `PORT=80` in the environment.
@@ -316,25 +314,4 @@ fn later_files_lie_on_top_and_dotenv_is_read() {
     );
     let missing = load(&[dir.path().join("none.yml")], &BTreeMap::new()).unwrap_err();
     assert_eq!((missing.len(), missing[0].line), (1, 0));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    /// Whatever is done to a file, it is read or refused at a place that exists in it.
-    #[test]
-    fn a_file_with_anything_cut_out_or_put_in_is_read_or_refused(start in 0.0..1.0_f64, length in 0..60_usize, put in "[a-z0-9:{}, \n$&*-]{0,8}") {
-        let text = include_str!("../../../docker-compose.yml");
-        let position = |target: usize| (0..=target.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place somewhere in the file")]
-        let from = position((start * text.len() as f64) as usize);
-        let changed = format!("{}{put}{}", &text[..from], &text[position(from + length).max(from)..]);
-        if let Err(found) = read_text(&changed) {
-            prop_assert!(!found.is_empty());
-            for diagnostic in found {
-                prop_assert!(diagnostic.line as usize <= changed.split('\n').count(), "{}", diagnostic);
-                prop_assert!(!diagnostic.message.is_empty() && !diagnostic.remedy.is_empty());
-            }
-        }
-    }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Longest duration that is taken: what is longer is a slip, and clocks cannot count to it.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// `1h5m30s20ms`, units in falling order not required, as the Compose Specification writes durations; a bare number is refused
 /// there too, except 0.
 pub(super) fn duration(text: &str) -> Option<Duration> {
@@ -32,7 +35,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         total = total.checked_add(Duration::try_from_secs_f64(number * unit).ok()?)?;
         rest = &rest[end..];
     }
-    Some(total)
+    (total <= LONGEST).then_some(total)
 }
 
 /// A number of bytes as a Compose file writes it: in the largest unit that leaves no remainder.
@@ -140,7 +143,7 @@ mod tests {
         assert_eq!(duration("1.5s20ms"), Some(Duration::from_millis(1520)));
         assert_eq!(duration("250us"), Some(Duration::from_micros(250)));
         assert_eq!(duration("0"), Some(Duration::ZERO));
-        for bad in ["", "5", "s", "-1s", "1w", "1 s", "1.2.3s"] {
+        for bad in ["", "5", "s", "-1s", "1w", "1 s", "1.2.3s", "99999999999h"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
     }
