@@ -206,7 +206,9 @@ fn service(service: &Service) -> Value {
         }
     }
     match &service.attachment {
-        Attachment::None => drop(out.insert("network_mode".into(), "none".into())),
+        Attachment::None => {
+            out.insert("network_mode".into(), "none".into());
+        }
         Attachment::Tier {
             tier,
             address,
@@ -243,17 +245,14 @@ fn extension(service: &Service) -> Value {
     }
     let (image, entrypoint, command) = (&service.image, &service.entrypoint, &service.command);
     let said = derived(image.as_deref(), entrypoint.as_deref(), command.as_deref());
-    match &service.run {
-        Run::Cargo { package } => drop(out.insert("run".into(), json!({ "cargo": package }))),
-        Run::Server(Server::Postgres) => {
-            drop(out.insert("run".into(), json!({ "server": "postgres" })))
-        }
-        Run::Server(Server::Redis) => drop(out.insert("run".into(), json!({ "server": "redis" }))),
-        run @ Run::Exec { argv } if said.as_ref() != Some(run) => {
-            out.insert("run".into(), json!({ "exec": words(argv) }));
-        }
-        Run::Exec { .. } => {}
-    }
+    let run = match &service.run {
+        Run::Cargo { package } => json!({ "cargo": package }),
+        Run::Server(Server::Postgres) => json!({ "server": "postgres" }),
+        Run::Server(Server::Redis) => json!({ "server": "redis" }),
+        run @ Run::Exec { argv } if said.as_ref() != Some(run) => json!({ "exec": words(argv) }),
+        Run::Exec { .. } => return Value::Object(out),
+    };
+    out.insert("run".into(), run);
     Value::Object(out)
 }
 

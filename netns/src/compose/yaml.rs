@@ -119,7 +119,20 @@ fn scalar(text: &str) -> String {
             text.to_ascii_lowercase().as_str(),
             "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
         );
-    if plain { text.to_owned() } else { quoted(text) }
+    if plain || measure(text) {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
+}
+
+/// Whether it is a duration, an address or the like: it starts with a digit, and nobody takes it for a number.
+fn measure(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/'))
+        && (text.ends_with(['s', 'm', 'k']) || text.matches('.').count() > 1)
 }
 
 /// In double quotes (YAML 1.2.2, 7.3.1), what does not print escaped.
