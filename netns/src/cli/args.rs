@@ -118,6 +118,21 @@ pub(super) fn scale(text: &str) -> Result<(String, u32), String> {
     Ok((service.to_owned(), count))
 }
 
+/// Parses `KEY` or `KEY=VALUE`.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn variable(text: &str) -> Result<(String, Option<String>), String> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if key.is_empty() {
+        return Err("expected KEY=VALUE, as in PGUSER=postgres".to_owned());
+    }
+    Ok((key.to_owned(), value))
+}
+
 /// Parses a number of seconds above 0.
 ///
 /// # Errors

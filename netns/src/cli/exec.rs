@@ -1,7 +1,12 @@
-//! `exec`: a program inside an instance's sandbox, on the caller's own standard streams or a terminal of its own.
+//! `exec`: a program inside an instance's sandbox, on the caller's own standard streams or a terminal of its own; or a program of the
+//! machine in a network of the lab.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 use clap::Args;
 use nix::errno::Errno;
@@ -9,26 +14,60 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::args::Global;
+use super::args::{Global, variable};
 use super::failure::{Code, Failure};
 use super::project;
-use super::pty::Pty;
+use super::pty::{self, Pty, window};
 use crate::lab::client::Client;
-use crate::lab::protocol::{Reply, Request};
+use crate::lab::protocol::{self, Reply, Request};
+use crate::plan::{ROUTER, WORLD};
+
+/// What tells a program which terminal it writes to.
+const TERM: &str = "TERM";
 
 /// `exec`
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   netns-setup exec postgres psql -U postgres -c 'select 1'
-  netns-setup exec redis redis-server --version
   netns-setup exec product-service-2 cat /etc/hosts
-  echo 'select 1' | netns-setup exec postgres psql -U postgres")]
+  netns-setup exec --index 2 product-service cat /etc/hosts
+  echo 'select 1' | netns-setup exec -T postgres psql -U postgres
+  netns-setup exec router nft list ruleset
+  netns-setup exec world curl -s http://203.0.113.1:8080/
+  netns-setup exec --privileged postgres ss -tnp
+
+In a sandbox a program has the instance's user, files and variables. In router
+and world, and with --privileged, it is a program of this machine with the
+machine's files, run in that network as the lab's root: ip, nft, ss, tcpdump.
+
+Exit code: the program's; 126: it cannot be executed, 127: there is none.")]
 pub(super) struct Exec {
+    /// Run it in the background and return
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Set a variable; without a value: as it is here. May be given again
+    #[arg(short, long, value_name = "KEY[=VALUE]", value_parser = variable)]
+    pub env: Vec<(String, Option<String>)>,
+    /// Which instance of the service [default: the first that runs]
+    #[arg(long, value_name = "N")]
+    pub index: Option<u32>,
+    /// Run the machine's program in the instance's network as the lab's root
+    #[arg(long)]
+    pub privileged: bool,
     /// No terminal of its own, even when this is one
-    #[arg(short = 'T', long)]
+    #[arg(short = 'T', long, alias = "no-TTY")]
     pub no_tty: bool,
-    /// Service (its first instance that runs) or instance
+    /// Docker's habit; both are so where they can be
+    #[arg(short = 'i', long, hide = true)]
+    pub interactive: bool,
+    /// Docker's habit; see above
+    #[arg(short = 't', long, hide = true)]
+    pub tty: bool,
+    /// Folder to run it in [default: the sandbox's own; this one with --privileged]
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+    /// Service, instance, `router` or `world`
     pub target: String,
     /// Program and arguments
     #[arg(
@@ -40,32 +79,57 @@ pub(super) struct Exec {
     pub argv: Vec<String>,
 }
 
+impl Exec {
+    fn request(&self, tty: bool) -> protocol::Exec {
+        let mut env: BTreeMap<String, String> = self
+            .env
+            .iter()
+            .filter_map(|(key, value)| {
+                let value = value.clone().or_else(|| std::env::var(key).ok())?;
+                Some((key.clone(), value))
+            })
+            .collect();
+        if let (true, Ok(term)) = (tty, std::env::var(TERM)) {
+            env.entry(TERM.to_owned()).or_insert(term);
+        }
+        let target = match self.index {
+            Some(index) => format!("{}-{index}", self.target),
+            None => self.target.clone(),
+        };
+        let on_the_machine = self.privileged || [ROUTER, WORLD].contains(&target.as_str());
+        let here = || std::env::current_dir().ok().filter(|_| on_the_machine);
+        protocol::Exec {
+            target,
+            argv: self.argv.clone(),
+            env,
+            cwd: self.workdir.clone().or_else(here),
+            privileged: self.privileged,
+            detach: self.detach,
+            terminal: tty.then(window),
+        }
+    }
+}
+
 pub(super) fn run(global: &Global, exec: &Exec) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let tty = !exec.no_tty && stdin.is_terminal() && stdout.is_terminal();
-    let request = Request::Exec {
-        target: exec.target.clone(),
-        argv: exec.argv.clone(),
-        tty,
+    let tty = !exec.no_tty && !exec.detach && stdin.is_terminal() && stdout.is_terminal();
+    let request = Request::Exec(exec.request(tty));
+    let control = state.control();
+    let (mut client, master) = if tty {
+        let (console, theirs) = UnixStream::pair()?;
+        let client = Client::ask(&control, request, &[theirs.as_fd(); 3])?;
+        drop(theirs);
+        (client, pty::receive(&console)?)
+    } else if exec.detach {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        (Client::ask(&control, request, &[null.as_fd(); 3])?, None)
+    } else {
+        let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        (Client::ask(&control, request, &own)?, None)
     };
     let signals = signals()?;
-    let mut pty = if tty { Some(Pty::open()?) } else { None };
-    let mut client = match pty.as_ref().and_then(|pty| pty.slave.as_ref()) {
-        Some(slave) => Client::ask(
-            &state.control(),
-            request,
-            &[slave.as_fd(), slave.as_fd(), slave.as_fd()],
-        )?,
-        None => Client::ask(
-            &state.control(),
-            request,
-            &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
-        )?,
-    };
-    if let Some(pty) = &mut pty {
-        pty.slave = None;
-    }
+    let mut pty = master.map(Pty::of).transpose()?;
     let reply = accompany(&mut client, &signals, &mut pty)?;
     drop(pty);
     match reply {
@@ -110,16 +174,17 @@ fn accompany(
             PollFd::new(client.stream().as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
-        let wanted = |is_wanted: bool| {
-            if is_wanted {
-                PollFlags::POLLIN
-            } else {
-                PollFlags::empty()
-            }
-        };
         if let Some(pty) = pty.as_ref().filter(|_| showing) {
-            fds.push(PollFd::new(pty.as_fd(), PollFlags::POLLIN));
-            fds.push(PollFd::new(stdin.as_fd(), wanted(typing)));
+            let (mut of_pty, mut of_stdin) = (PollFlags::POLLIN, PollFlags::empty());
+            if pty.has_typed() {
+                of_pty |= PollFlags::POLLOUT;
+            } else if typing {
+                of_stdin |= PollFlags::POLLIN;
+            }
+            fds.push(PollFd::new(pty.as_fd(), of_pty));
+            if !of_stdin.is_empty() {
+                fds.push(PollFd::new(stdin.as_fd(), of_stdin));
+            }
         }
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -131,10 +196,11 @@ fn accompany(
         }
         if let Some(pty) = pty {
             if ready.get(2) == Some(&true) {
+                pty.hand_over();
                 showing = pty.carry_out()?;
             }
-            if typing && ready.get(3) == Some(&true) {
-                typing = pty.carry_in()?;
+            if ready.get(3) == Some(&true) {
+                typing = pty.read_typed()?;
             }
         }
         if ready[0] {

@@ -265,10 +265,15 @@ impl Reader<'_> {
         let mut services = BTreeMap::new();
         for (key, node) in on {
             self.name(key.at, &key.name, "service");
-            if key.name == WORLD {
+            let taken = match key.name.as_str() {
+                WORLD => Some("the outside in x-flows"),
+                ROUTER => Some("what routes between the networks (`exec router`)"),
+                _ => None,
+            };
+            if let Some(meaning) = taken {
                 self.error(
                     key.at,
-                    "a service is called `world`, the name of the outside in x-flows",
+                    format!("a service is called `{}`, the name of {meaning}", key.name),
                     "rename it",
                 );
             }

@@ -71,6 +71,8 @@ pub struct Flow {
 
 /// What stands for the outside in a flow, and the name of the namespace that published ports are dialled from.
 pub const WORLD: &str = "world";
+/// What routes between the networks of a lab.
+pub const ROUTER: &str = "router";
 
 /// One end of a flow, serialised as its name: no service may be called `world`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -19,7 +19,7 @@ mod nft;
 pub mod reaper;
 pub mod relay;
 pub mod sandbox;
-mod sys;
+pub(crate) mod sys;
 pub mod uplink;
 
 pub use apply::{BuildError, Network, Phase, build};

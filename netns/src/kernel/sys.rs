@@ -1,7 +1,7 @@
 //! The system calls that have no safe wrapper: the crate's only unsafe code.
 #![expect(
     unsafe_code,
-    reason = "fork, mount_setattr, close_range, pidfd_open, getxattr, keyctl and signal have no safe wrapper in std or nix"
+    reason = "fork, mount_setattr, close_range, pidfd_open, getxattr, keyctl, signal and the terminal ioctls have no safe wrapper in std or nix"
 )]
 
 use std::ffi::CString;
@@ -121,8 +121,45 @@ pub(super) fn set_controlling_terminal(fd: BorrowedFd<'_>) -> io::Result<()> {
     Errno::result(answer).map(drop).map_err(io::Error::from)
 }
 
+/// The other end of the pseudoterminal `master`, whatever its name is here (`TIOCGPTPEER` in `ioctl_tty(2)`, Linux 4.13).
+pub(super) fn terminal_of(master: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: TIOCGPTPEER takes an integer and the descriptor is open.
+    let answer = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) };
+    let fd = Errno::result(answer)?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets a terminal's size in characters; who runs in it hears of it by SIGWINCH (`ioctl_tty(2)`).
+pub(crate) fn set_window(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
+    let size = libc::winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: TIOCSWINSZ reads one winsize from the pointer, which is valid and lives until the call returns.
+    let answer = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    Errno::result(answer).map(drop).map_err(io::Error::from)
+}
+
+/// A terminal's size: rows and columns; `None` where there is no terminal.
+pub(crate) fn window(terminal: BorrowedFd<'_>) -> Option<(u16, u16)> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: TIOCGWINSZ writes one winsize to the pointer, which is valid and lives until the call returns.
+    let answer = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    Errno::result(answer).ok()?;
+    Some((size.ws_row, size.ws_col))
+}
+
 /// Owns a descriptor that the kernel has just handed to this process in a message (`SCM_RIGHTS`).
-pub(super) fn adopt(received: RawFd) -> OwnedFd {
+pub(crate) fn adopt(received: RawFd) -> OwnedFd {
     // SAFETY: descriptors received in a control message are new ones of this process, owned by nobody yet; the one caller passes
     // exactly those.
     unsafe { OwnedFd::from_raw_fd(received) }

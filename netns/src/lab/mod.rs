@@ -22,7 +22,8 @@
 //!   instance's (so `nsenter --target PID --user --preserve-credentials --net` enters its network), `instances[].state`
 //!   `waiting | starting | running | healthy | unhealthy | restarting | completed | failed | stopping | stopped`, `crash_loop`, `restarts`,
 //!   `tail`; `network_ms` and `ready_ms` are the figures of bring-up. Exit code 1 when the lab is not up.
-//! - **`exec -T TARGET COMMAND...`** runs on the caller's own standard streams and returns the command's exit code.
+//! - **`exec -T TARGET COMMAND...`** runs on the caller's own standard streams and returns the command's exit code. `router` and `world`
+//!   are targets too: there, and with `--privileged` in an instance's network, it is a program of the machine run as the lab's root.
 //! - **`secret admin-token`** prints the token and nothing else.
 //! - **`down`** returns when every process of the lab is gone; 0 also when it was not up.
 //! - `kill -9` of `ps --json`'s `pid` ends everything at once; the next `up` works.

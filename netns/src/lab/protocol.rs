@@ -3,13 +3,17 @@
 //! A connection carries one [`Request`]; the answers end with the connection. File descriptors (`exec`) come as SCM_RIGHTS with
 //! the request's own bytes. The launcher hears the same [`Reply`] lines over a socket pair while the lab comes up.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::compose::Limits;
+use crate::kernel::sandbox::Window;
 use crate::plan::{Direct, Held};
 
 /// The protocol's version. A lab that was started by another version of the program is told from a broken one by it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest request line in bytes.
 pub const MAX_REQUEST: usize = 256 * 1024;
@@ -43,14 +47,32 @@ pub enum Request {
     },
     /// Run a program in an instance's sandbox, on the three descriptors that come with the request. Answered by [`Reply::Exited`]
     /// once it ended. Further bytes on the connection are signal numbers to pass on, one a byte; closing it kills the program.
-    Exec {
-        /// An instance, or a service (its first instance that runs).
-        target: String,
-        /// Program and arguments.
-        argv: Vec<String>,
-        /// Whether the descriptors are a terminal that becomes the program's own.
-        tty: bool,
-    },
+    Exec(Exec),
+}
+
+/// A program to run inside the lab.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// An instance, a service (its first instance that runs), or the router or the world: there a program of the machine runs, as the
+    /// lab's root.
+    pub target: String,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Variables beside those it has there, or in their place.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Its working directory; the sandbox's own (the root folder) when absent.
+    #[serde(default)]
+    pub cwd: Option<PathBuf>,
+    /// In an instance's network as well: the machine's program, as the lab's root.
+    #[serde(default)]
+    pub privileged: bool,
+    /// Answer, by [`Reply::Exited`] with 0, as soon as it runs, and let it run on.
+    #[serde(default)]
+    pub detach: bool,
+    /// Give it a terminal of this size. The first descriptor is then a Unix socket, over which the terminal's other end comes.
+    #[serde(default)]
+    pub terminal: Option<Window>,
 }
 
 /// What a person may ask of instances that are there.
@@ -348,8 +370,14 @@ mod tests {
         prop_oneof![
             Just(Request::Status),
             Just(Request::Down),
-            (".*", proptest::collection::vec(".*", 0..4), any::<bool>())
-                .prop_map(|(target, argv, tty)| Request::Exec { target, argv, tty }),
+            (".*", proptest::collection::vec(".*", 0..4), any::<bool>()).prop_map(
+                |(target, argv, privileged)| Request::Exec(Exec {
+                    target,
+                    argv,
+                    privileged,
+                    ..Exec::default()
+                })
+            ),
             (
                 any_steer(),
                 proptest::collection::vec(".*", 0..4),
@@ -390,7 +418,7 @@ mod tests {
 
     #[test]
     fn another_version_is_named() {
-        let error = parse_request(br#"{"v":2,"request":{"do":"something_new"}}"#).unwrap_err();
-        assert!(error.contains("version 2"), "{error}");
+        let error = parse_request(br#"{"v":99,"request":{"do":"something_new"}}"#).unwrap_err();
+        assert!(error.contains("version 99"), "{error}");
     }
 }

@@ -10,13 +10,11 @@ use serde::{Serialize, Serializer};
 use super::{Direct, Op, Uplink};
 use crate::compose::Span;
 
-pub use crate::compose::WORLD;
+pub use crate::compose::{ROUTER, WORLD};
 
 /// Instances per service where they differ from the file: `--scale service=n`.
 pub type Scale = BTreeMap<String, u32>;
 
-/// Name of the namespace that routes between the tiers and holds the policy.
-pub const ROUTER: &str = "router";
 /// The world's network, from TEST-NET-3 (RFC 5737): never routed, so it hides nothing real.
 pub const WORLD_ADDRESS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, 2), 24);
 /// The router's address in the world's network: where published ports answer.

@@ -64,7 +64,7 @@ impl Lab {
             env: BTreeMap::new(),
             cwd: "/".into(),
             group: Membership::default(),
-            terminal: false,
+            terminal: None,
         };
         with_streams(|streams| exec_in(target.pid, &spec, streams))
     }

@@ -10,6 +10,7 @@
 mod dial;
 mod faults;
 mod instance;
+mod looking;
 mod outages;
 mod policy;
 mod refusals;
@@ -18,6 +19,7 @@ mod sandbox;
 mod setting;
 mod shop;
 mod steps;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -29,13 +31,15 @@ use steps::Steps;
 enum Story {
     Refusals,
     Faults,
+    Looking,
     Shop,
 }
 
 /// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
-const STORIES: [(&str, Story); 3] = [
+const STORIES: [(&str, Story); 4] = [
     ("refusals", Story::Refusals),
     ("faults", Story::Faults),
+    ("looking", Story::Looking),
     ("shop", Story::Shop),
 ];
 
@@ -44,6 +48,7 @@ impl Story {
         match self {
             Self::Refusals => refusals::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,
+            Self::Looking => looking::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
         }
     }

@@ -220,7 +220,7 @@ impl<'a> Lab<'a> {
         self.setting.scratch.path().join("state").join(&self.name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.setting.netns_setup();
         command
             .arg("-p")

@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{ForkResult, sethostname};
 
 use super::wire::{self, DESCRIPTORS, Report, Request};
-use super::{SandboxSpec, join, privileges, program, root};
+use super::{SandboxSpec, join, privileges, program, root, visit};
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::identity::Identity;
 use crate::kernel::sys;
@@ -26,6 +26,7 @@ pub(super) fn main() -> ExitCode {
         .and_then(|(request, fds)| match request {
             Request::Spawn(spec) => spawn(&spec, fds, &socket),
             Request::Exec(spec) => join::exec(&spec, fds, &socket),
+            Request::Visit(spec) => visit::exec(&spec, fds, &socket),
         });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

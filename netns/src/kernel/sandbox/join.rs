@@ -12,7 +12,7 @@ use nix::sys::prctl::set_dumpable;
 
 use super::init::{cgroup_namespace, fork_program};
 use super::wire::DESCRIPTORS;
-use super::{ExecSpec, ProcessLimits, privileges, program};
+use super::{ExecSpec, ProcessLimits, console, privileges, program};
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::identity::Identity;
 
@@ -42,19 +42,11 @@ pub(super) fn exec(
         privileges::limit(&ProcessLimits::default())?;
         privileges::become_sandbox_user(identity)?;
         privileges::new_session()?;
+        // By the sandbox's user, to whom the terminal's file then belongs.
+        let standard = console::standard([stdin, stdout, stderr], spec.terminal)?;
         setns(&target, CloneFlags::CLONE_NEWUSER).step(|| "enter its user namespace".into())?;
         drop(target);
         privileges::drop_all()?;
-        program::execute(
-            &spec.argv,
-            &spec.env,
-            &spec.cwd,
-            &program::Standard {
-                stdin,
-                stdout,
-                stderr,
-                terminal: spec.terminal,
-            },
-        )
+        program::execute(&spec.argv, &spec.env, &spec.cwd, &standard)
     })
 }

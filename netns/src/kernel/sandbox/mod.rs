@@ -15,6 +15,7 @@
 //! Only the user namespace is the sandbox's own; the others belong to the lab's, so that even a process that gained every
 //! capability there could change no mount, link or host name.
 
+mod console;
 mod etc;
 mod init;
 mod join;
@@ -23,6 +24,7 @@ mod privileges;
 mod program;
 mod root;
 pub mod seccomp;
+mod visit;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -120,9 +122,19 @@ pub struct ExecSpec {
     /// The instance's control group.
     #[serde(default)]
     pub group: Membership,
-    /// Makes standard input the controlling terminal of the program's session.
+    /// Gives the program a terminal of this size, made where it runs. Standard input is then a Unix socket, over which the terminal's
+    /// other end comes back (`SCM_RIGHTS`) before the program starts; standard output and error are not used.
     #[serde(default)]
-    pub terminal: bool,
+    pub terminal: Option<Window>,
+}
+
+/// The size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
 }
 
 /// The program's standard streams.
@@ -168,6 +180,20 @@ pub fn exec_in(target: Pid, spec: &ExecSpec, streams: Streams<'_>) -> Result<Pid
         target.as_fd(),
     ];
     converse(&Request::Exec(Box::new(spec.clone())), &fds)
+}
+
+/// Runs a program of the machine in the network namespace `network`: as the lab's root, in a copy of the lab's own mounts. Like
+/// [`spawn`] in all else. This is no sandbox.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn visit(
+    network: BorrowedFd<'_>,
+    spec: &ExecSpec,
+    streams: Streams<'_>,
+) -> Result<Pid, Failure> {
+    let fds = [streams.stdin, streams.stdout, streams.stderr, network];
+    converse(&Request::Visit(Box::new(spec.clone())), &fds)
 }
 
 /// Takes over the process if it was started as a sandbox's helper. Must be the first thing that `main` does.

@@ -23,13 +23,15 @@ pub(super) enum Request {
     Spawn(Box<SandboxSpec>),
     /// A program in a sandbox that is up.
     Exec(Box<ExecSpec>),
+    /// A program of the machine in a network namespace.
+    Visit(Box<ExecSpec>),
 }
 
 impl Request {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Spawn(spec) => &spec.name,
-            Self::Exec(spec) => &spec.name,
+            Self::Exec(spec) | Self::Visit(spec) => &spec.name,
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::serve::{Located, Message};
+use super::serve::{Located, Message, Place};
 use crate::kernel::reaper::Reaper;
 use crate::kernel::sandbox::{self, Streams};
 use crate::lab::protocol::{MAX_REQUEST, Reply, Request, line, parse_request};
@@ -88,16 +88,14 @@ async fn converse(
             });
             say_all(&mut stream, &mut replies).await
         }
-        Ok(Request::Exec { target, argv, tty }) => {
+        Ok(Request::Exec(exec)) => {
             let (sender, answer) = oneshot::channel();
             let _ = messages.send(Message::Locate {
-                target,
-                argv,
-                tty,
+                exec,
                 answer: sender,
             });
             let reply = match answer.await {
-                Ok(Ok(located)) => exec(&mut stream, located, fds, &reaper).await?,
+                Ok(Ok(located)) => self::exec(&mut stream, located, fds, &reaper).await?,
                 Ok(Err(message)) => refusal(message),
                 Err(_) => return Ok(()),
             };
@@ -118,13 +116,17 @@ async fn exec(
             "exec comes with standard input, output and error".to_owned(),
         ));
     };
+    let detach = located.detach;
     let started = tokio::task::spawn_blocking(move || {
         let streams = Streams {
             stdin: stdin.as_fd(),
             stdout: stdout.as_fd(),
             stderr: stderr.as_fd(),
         };
-        sandbox::exec_in(located.pid, &located.spec, streams)
+        match &located.place {
+            Place::Sandbox(pid) => sandbox::exec_in(*pid, &located.spec, streams),
+            Place::Network(network) => sandbox::visit(network.as_fd(), &located.spec, streams),
+        }
     });
     let pid = match started.await? {
         Ok(pid) => pid,
@@ -135,6 +137,9 @@ async fn exec(
             });
         }
     };
+    if detach {
+        return Ok(Reply::Exited { code: 0 });
+    }
     let exit = reaper.exit_of(pid);
     tokio::pin!(exit);
     let mut byte = [0_u8];

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::official::{self, POSTGRES_ENTRYPOINT};
 use crate::compose::{self, Healthcheck, Run, Server, Service};
-use crate::kernel::cgroup::LabGroups;
+use crate::kernel::cgroup::{LabGroups, Membership};
 use crate::kernel::sandbox::{ExecSpec, Mount, MountSource, ProcessLimits, SandboxSpec};
 use crate::lab::SANDBOX_PATH;
 use crate::lab::build::Binaries;
+use crate::lab::protocol::Exec;
 use crate::lab::state::StateDir;
 use crate::lab::supervise::{Dependency, ProbeTimes, Unit};
 use crate::plan::Instance;
@@ -130,19 +131,43 @@ pub(super) fn sandbox(
 /// The program that asks the instance for its health.
 #[must_use]
 pub(super) fn health_check(sandbox: &SandboxSpec, check: &Healthcheck) -> ExecSpec {
-    program(sandbox, check.test.clone(), false)
+    let exec = Exec {
+        argv: check.test.clone(),
+        ..Exec::default()
+    };
+    program(sandbox, exec)
 }
 
 /// A further program in the instance's sandbox.
 #[must_use]
-pub(super) fn program(sandbox: &SandboxSpec, argv: Vec<String>, terminal: bool) -> ExecSpec {
+pub(super) fn program(sandbox: &SandboxSpec, exec: Exec) -> ExecSpec {
+    let mut env = sandbox.env.clone();
+    env.extend(exec.env);
     ExecSpec {
         name: sandbox.name.clone(),
-        argv,
-        env: sandbox.env.clone(),
-        cwd: sandbox.cwd.clone(),
+        argv: exec.argv,
+        env,
+        cwd: exec.cwd.unwrap_or_else(|| sandbox.cwd.clone()),
         group: sandbox.group.clone(),
-        terminal,
+        terminal: exec.terminal,
+    }
+}
+
+/// A program of the machine in the network namespace `name`.
+#[must_use]
+pub(super) fn visitor(name: &str, exec: Exec) -> ExecSpec {
+    let mut env = BTreeMap::from([
+        ("PATH".to_owned(), SANDBOX_PATH.to_owned()),
+        ("HOME".to_owned(), "/".to_owned()),
+    ]);
+    env.extend(exec.env);
+    ExecSpec {
+        name: name.to_owned(),
+        argv: exec.argv,
+        env,
+        cwd: exec.cwd.unwrap_or_else(|| PathBuf::from("/")),
+        group: Membership::default(),
+        terminal: exec.terminal,
     }
 }
 

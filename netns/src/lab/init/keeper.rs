@@ -148,13 +148,8 @@ impl Keeper {
                 wait,
                 replies,
             } => self.steer(&steer, &services, wait, replies),
-            Message::Locate {
-                target,
-                argv,
-                tty,
-                answer,
-            } => {
-                let _ = answer.send(self.locate(&target, argv, tty));
+            Message::Locate { exec, answer } => {
+                let _ = answer.send(self.locate(exec));
             }
             Message::Connected => self.connected = true,
             Message::Detached => self.detached = true,

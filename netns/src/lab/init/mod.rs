@@ -10,6 +10,7 @@ mod instance;
 mod keeper;
 mod launcher;
 mod listener;
+mod locate;
 mod official;
 mod process;
 mod report;

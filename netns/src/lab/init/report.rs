@@ -4,8 +4,7 @@ use nix::unistd::Pid;
 
 use super::hand::Hand;
 use super::keeper::{Keeper, Stage};
-use super::serve::Located;
-use super::{instance, status};
+use super::status;
 use crate::compose::{Limits, Service};
 use crate::kernel::reaper::Exit;
 use crate::lab::clock::millis;
@@ -139,39 +138,6 @@ impl Keeper {
         self.tell(None, &ready);
     }
 
-    pub(super) fn locate(
-        &self,
-        target: &str,
-        argv: Vec<String>,
-        tty: bool,
-    ) -> Result<Located, String> {
-        let mut known = false;
-        for hand in self.by_name() {
-            if hand.planned.name == target || hand.planned.service == target {
-                known = true;
-                if let Some(pid) = hand.pid {
-                    return Ok(Located {
-                        pid,
-                        spec: instance::program(&hand.spec, argv, tty),
-                    });
-                }
-            }
-        }
-        let names: Vec<&str> = self
-            .by_name()
-            .into_iter()
-            .map(|hand| hand.planned.name.as_str())
-            .collect();
-        Err(if known {
-            format!("{target} is not running; `netns-setup ps` shows why")
-        } else {
-            format!(
-                "no service or instance is named {target}; there are: {}",
-                names.join(", ")
-            )
-        })
-    }
-
     /// Why limits that the file states are not enforced.
     fn unenforced(&self) -> Option<String> {
         let states_some = |service: &Service| service.limits != Limits::default();
@@ -228,7 +194,7 @@ impl Keeper {
     }
 
     /// The instances by service and index.
-    fn by_name(&self) -> Vec<&Hand> {
+    pub(super) fn by_name(&self) -> Vec<&Hand> {
         let mut hands: Vec<&Hand> = self.hands.values().collect();
         hands.sort_by_key(|hand| (&hand.planned.service, hand.planned.index));
         hands

@@ -12,12 +12,13 @@ use tokio::sync::oneshot;
 use super::keeper::Keeper;
 use super::process::Starter;
 use super::{Lab, control, launcher};
+use crate::kernel::namespace::NetNamespace;
 use crate::kernel::reaper::{Exit, Reaper};
 use crate::kernel::relay::{Relay, Upstream};
 use crate::kernel::sandbox::ExecSpec;
 use crate::kernel::{Identity, Network, uplink};
 use crate::lab::clock::Clock;
-use crate::lab::protocol::{Reply, Status, Steer, line};
+use crate::lab::protocol::{Exec, Reply, Status, Steer, line};
 use crate::lab::supervise::Id;
 use crate::plan::ROUTER;
 
@@ -51,9 +52,7 @@ pub(super) enum Message {
         replies: UnboundedSender<Reply>,
     },
     Locate {
-        target: String,
-        argv: Vec<String>,
-        tty: bool,
+        exec: Exec,
         answer: oneshot::Sender<Result<Located, String>>,
     },
     Connected,
@@ -61,11 +60,21 @@ pub(super) enum Message {
     LauncherGone,
 }
 
-/// Where `exec` takes place.
+/// What `exec` runs, and where.
 #[derive(Debug)]
 pub(super) struct Located {
-    pub(super) pid: Pid,
+    pub(super) place: Place,
     pub(super) spec: ExecSpec,
+    pub(super) detach: bool,
+}
+
+/// Where `exec` takes place.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In the sandbox of which this is the first process.
+    Sandbox(Pid),
+    /// On the machine, in this network.
+    Network(NetNamespace),
 }
 
 /// Runs the instances until the lab is told to stop and everything has.

@@ -1,0 +1,71 @@
+//! Where `exec` takes place, and as what.
+
+use super::hand::Hand;
+use super::instance;
+use super::keeper::Keeper;
+use super::serve::{Located, Place};
+use crate::kernel::namespace::NetNamespace;
+use crate::lab::protocol::Exec;
+use crate::plan::{ROUTER, WORLD};
+
+impl Keeper {
+    /// Finds the place that is named, and puts together what is to run there.
+    pub(super) fn locate(&self, exec: Exec) -> Result<Located, String> {
+        if [ROUTER, WORLD].contains(&exec.target.as_str()) {
+            let target = exec.target.clone();
+            return self.visit(&target, exec);
+        }
+        let named: Vec<&Hand> = self
+            .by_name()
+            .into_iter()
+            .filter(|hand| [&hand.planned.name, &hand.planned.service].contains(&&exec.target))
+            .collect();
+        if named.is_empty() {
+            return Err(self.unknown(&exec.target));
+        }
+        // Its network is there whether or not it runs.
+        if exec.privileged {
+            return self.visit(&named[0].planned.name, exec);
+        }
+        match named.iter().find_map(|hand| Some((hand.pid?, &hand.spec))) {
+            Some((pid, sandbox)) => Ok(Located {
+                place: Place::Sandbox(pid),
+                detach: exec.detach,
+                spec: instance::program(sandbox, exec),
+            }),
+            None => Err(format!(
+                "{} is not running; `netns-setup ps` shows why",
+                exec.target
+            )),
+        }
+    }
+
+    fn visit(&self, namespace: &str, exec: Exec) -> Result<Located, String> {
+        let network = self
+            .starter
+            .network
+            .namespace(namespace)
+            .ok_or_else(|| format!("{namespace} has no network"))
+            .and_then(|network| {
+                NetNamespace::try_clone(network).map_err(|error| error.to_string())
+            })?;
+        Ok(Located {
+            place: Place::Network(network),
+            detach: exec.detach,
+            spec: instance::visitor(namespace, exec),
+        })
+    }
+
+    fn unknown(&self, target: &str) -> String {
+        let names: Vec<&str> = self
+            .by_name()
+            .into_iter()
+            .map(|hand| hand.planned.name.as_str())
+            .chain([ROUTER, WORLD])
+            .collect();
+        format!(
+            "no service or instance is named {target}; there are: {}",
+            names.join(", ")
+        )
+    }
+}
