@@ -9,7 +9,9 @@
 
 mod dial;
 mod faults;
+mod groups;
 mod instance;
+mod limits;
 mod looking;
 mod outages;
 mod policy;
@@ -31,14 +33,16 @@ use steps::Steps;
 enum Story {
     Refusals,
     Faults,
+    Limits,
     Looking,
     Shop,
 }
 
 /// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
-const STORIES: [(&str, Story); 4] = [
+const STORIES: [(&str, Story); 5] = [
     ("refusals", Story::Refusals),
     ("faults", Story::Faults),
+    ("limits", Story::Limits),
     ("looking", Story::Looking),
     ("shop", Story::Shop),
 ];
@@ -48,6 +52,7 @@ impl Story {
         match self {
             Self::Refusals => refusals::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,
+            Self::Limits => limits::tell(steps, setting).await,
             Self::Looking => looking::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
         }

@@ -8,10 +8,11 @@ use anyhow::{Context, Result, ensure};
 use netns_setup::plan::link_name;
 use serde_json::Value;
 
+use crate::groups::own_groups;
 use crate::instance::{Process, naming, still_running};
 use crate::setting::said;
 
-/// Links, rules, mounts, namespace names and control groups of the host.
+/// Links, rules, mounts and namespace names of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     things: BTreeSet<String>,
@@ -49,7 +50,6 @@ impl Snapshot {
         for entry in std::fs::read_dir("/run/netns").into_iter().flatten() {
             things.insert(format!("name {}", entry?.path().display()));
         }
-        groups(Path::new("/sys/fs/cgroup"), &mut things);
         Ok(Self { things })
     }
 
@@ -70,6 +70,9 @@ impl Snapshot {
             let uplink = link_name(&project.to_string_lossy(), &state.to_string_lossy());
             let folder = Path::new("/sys/class/net").join(&uplink);
             ensure!(!folder.exists(), "left behind: {uplink}");
+            // Groups, too, of other labs come and go.
+            let groups = own_groups(state);
+            ensure!(groups.is_empty(), "left behind: {groups:#?}");
             let running = still_running(processes)?;
             ensure!(running.is_empty(), "still running: {running:#?}");
             let naming = naming(&state.to_string_lossy())?;
@@ -89,17 +92,4 @@ fn json(command: &mut Command) -> Result<Value> {
         .with_context(|| format!("{command:?}: apt-get install --yes iproute2 nftables"))?;
     ensure!(output.status.success(), "{command:?}: {}", said(&output));
     Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// Control groups of ours; others come and go with the machine's own services.
-fn groups(folder: &Path, things: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let path = entry.path();
-            if path.to_string_lossy().contains("netns-setup") {
-                things.insert(format!("cgroup {}", path.display()));
-            }
-            groups(&path, things);
-        }
-    }
 }

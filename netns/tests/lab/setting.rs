@@ -220,6 +220,11 @@ impl<'a> Lab<'a> {
         self.setting.scratch.path().join("state").join(&self.name)
     }
 
+    /// Its Compose file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.setting.netns_setup();
         command

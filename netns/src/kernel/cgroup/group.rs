@@ -47,24 +47,29 @@ pub struct Membership(Vec<PathBuf>);
 impl LabGroups {
     /// Names the groups of the lab `project` whose state is kept in `state`, an existing folder.
     ///
-    /// The name is nobody else's: it holds the folder's own number on this machine, and the launcher's, so that what is left of an
-    /// earlier life of the lab is never taken for this one.
-    ///
     /// # Errors
     /// When the folder cannot be looked at.
     pub fn new(ground: &Ground, project: &str, state: &Path) -> io::Result<Self> {
+        Ok(Self {
+            sites: ground.sites.clone(),
+            name: format!("{}{}", Self::prefix(project, state)?, std::process::id()),
+        })
+    }
+
+    /// What the groups of every life of a lab are named by, and nobody else's: it holds the state folder's own number on this machine.
+    /// The launcher's number follows, so that what is left of an earlier life is never taken for this one.
+    ///
+    /// # Errors
+    /// When the folder cannot be looked at.
+    pub fn prefix(project: &str, state: &Path) -> io::Result<String> {
         let folder = fs::metadata(state)?;
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(folder.dev());
         hasher.write_u64(folder.ino());
-        Ok(Self {
-            sites: ground.sites.clone(),
-            name: format!(
-                "{PREFIX}{project}-{:08x}-{}",
-                hasher.finish() & 0xffff_ffff,
-                std::process::id()
-            ),
-        })
+        Ok(format!(
+            "{PREFIX}{project}-{:08x}-",
+            hasher.finish() & 0xffff_ffff
+        ))
     }
 
     /// Every folder that is to be removed in the end, in that order.
