@@ -11,8 +11,10 @@ umask 022
 secrets=${SECRETS:-/secrets}
 minted=0
 
-# Files appear whole or not at all: written under another name beside their place, then renamed.
+# Files appear whole or not at all: written under another name beside their place, then renamed. One left by a run that was
+# killed in between is not writable any more.
 put() { # folder name < content
+  rm -f "$secrets/$1/.$2.new"
   cat >"$secrets/$1/.$2.new"
   chmod 0444 "$secrets/$1/.$2.new"
   mv -f "$secrets/$1/.$2.new" "$secrets/$1/$2"
