@@ -5,7 +5,7 @@
 //! <base>/<project>/logs/<instance>.log standard output and error of each instance
 //! <base>/<project>/run/                scripts shown to sandboxes
 //! <base>/<project>/lock                flock'ed by the lab's first process as long as it lives
-//! <base>/<project>/pid                 that process, as the host numbers it
+//! <base>/<project>/pid                 that process, as the host numbers it, and when it began
 //! <base>/<project>/cgroups             its control groups on the host, to be removed when it has ended
 //! <base>/<project>/control.sock        see `protocol`
 //! ```
@@ -185,18 +185,26 @@ impl StateDir {
     /// When the kernel refuses to wait.
     pub fn wait_for_remains(&self, timeout: Duration) -> io::Result<bool> {
         match self.pid() {
-            // The number may be somebody else's by now: only the first process of a namespace can be meant.
-            Some(pid) if is_first_of_namespace(pid) => wait_for_end(Pid::from_raw(pid), timeout),
+            // The number may be somebody else's by now, even another lab's: only one that began at the same moment is meant.
+            Some(pid) if began(&pid.to_string()) == self.noted_beginning() => {
+                wait_for_end(Pid::from_raw(pid), timeout)
+            }
             _ => Ok(true),
         }
     }
 
-    /// Notes the lab's first process.
+    /// Notes the lab's first process, which is the caller, and when it began.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write_pid(&self, pid: i32) -> io::Result<()> {
-        fs::write(self.pid_file(), format!("{pid}\n"))
+        let began = began("self").unwrap_or_default();
+        fs::write(self.pid_file(), format!("{pid} {began}\n"))
+    }
+
+    fn noted_beginning(&self) -> Option<u64> {
+        let text = fs::read_to_string(self.pid_file()).ok()?;
+        text.split_whitespace().nth(1)?.parse().ok()
     }
 
     /// The lab's first process, as the host numbers it. Only means anything while [`StateDir::is_up`].
@@ -204,7 +212,8 @@ impl StateDir {
     pub fn pid(&self) -> Option<i32> {
         fs::read_to_string(self.pid_file())
             .ok()?
-            .trim()
+            .split_whitespace()
+            .next()?
             .parse()
             .ok()
     }
@@ -231,15 +240,13 @@ impl StateDir {
     }
 }
 
-/// Whether the process is numbered 1 in a PID namespace below the reader's (`NSpid` in `proc_pid_status(5)`).
-fn is_first_of_namespace(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let numbers = status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))
-        .unwrap_or_default();
-    let mut numbers = numbers.split_whitespace();
-    numbers.next().is_some() && numbers.next_back() == Some("1")
+/// When a process began, in clock ticks since the machine was started (`starttime` in `proc_pid_stat(5)`), the same in every PID
+/// namespace; `None`: it is gone.
+fn began(process: &str) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The program's name, in parentheses, may hold anything; the state follows it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
 }
 
 fn named(error: &io::Error, path: &Path) -> io::Error {
@@ -249,6 +256,20 @@ fn named(error: &io::Error, path: &Path) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_is_somebody_elses_by_now_is_not_waited_for() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDir::new(base.path(), "shop").unwrap();
+        state.create().unwrap();
+        let this = i32::try_from(std::process::id()).unwrap();
+        state.write_pid(this).unwrap();
+        assert_eq!(state.pid(), Some(this));
+        assert!(!state.wait_for_remains(Duration::from_millis(1)).unwrap());
+        let earlier = began("self").unwrap() - 1;
+        fs::write(state.pid_file(), format!("{this} {earlier}\n")).unwrap();
+        assert!(state.wait_for_remains(Duration::from_millis(1)).unwrap());
+    }
 
     #[test]
     fn the_lock_tells_a_running_lab_from_files_left_behind() {
