@@ -1,5 +1,6 @@
 //! `down`: everything stops, dependents first.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use clap::Args;
@@ -79,15 +80,15 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
 
 /// Asks the lab to end, shows how it does, returns when its first process is gone.
 fn stop(state: &StateDir) -> Result<(), Failure> {
-    let names: Vec<String> = ps::status(state)
-        .map(|status| {
-            status
-                .instances
-                .into_iter()
-                .map(|instance| instance.name)
-                .collect()
-        })
-        .unwrap_or_default();
+    let names: Vec<String> = match ps::ask(state) {
+        Ok(Some(Reply::Status(status))) => {
+            let instances = status.instances.into_iter();
+            instances.map(|instance| instance.name).collect()
+        }
+        Err(error) if error.kind() == ErrorKind::TimedOut => return Err(ps::mute(state)),
+        // It may just be ending.
+        _ => Vec::new(),
+    };
     let printer = Printer::new(names.iter().map(String::as_str));
     let pid = state.pid();
     let mut client = Client::ask(&state.control(), Request::Down, &[])?;

@@ -18,7 +18,7 @@ use super::args::{Global, variable};
 use super::failure::{Code, Failure};
 use super::project;
 use super::pty::{self, Pty, window};
-use crate::lab::client::Client;
+use crate::lab::client::{ANSWER, Client};
 use crate::lab::protocol::{self, Reply, Request};
 use crate::plan::{ROUTER, WORLD};
 
@@ -169,6 +169,8 @@ fn accompany(
 ) -> io::Result<Option<Reply>> {
     let stdin = io::stdin();
     let (mut typing, mut showing) = (true, true);
+    // A program may be silent for as long as it likes, but a lab that starts none is to be noticed.
+    let mut patience = PollTimeout::try_from(ANSWER).unwrap_or(PollTimeout::MAX);
     loop {
         let mut fds = vec![
             PollFd::new(client.stream().as_fd(), PollFlags::POLLIN),
@@ -186,7 +188,12 @@ fn accompany(
                 fds.push(PollFd::new(stdin.as_fd(), of_stdin));
             }
         }
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, patience) {
+            Ok(0) => {
+                client.is_alive()?;
+                patience = PollTimeout::NONE;
+                continue;
+            }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::time::Duration;
 
 use super::args::{Global, Json};
 use super::failure::{Code, Failure};
@@ -14,9 +13,6 @@ use crate::compose::byte_size;
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
-
-/// How long a lab may take to say how it stands.
-const ANSWER: Duration = Duration::from_secs(5);
 
 pub(super) fn run(global: &Global, form: &Json) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
@@ -31,16 +27,8 @@ pub(super) fn run(global: &Global, form: &Json) -> Result<u8, Failure> {
 
 /// Asks the lab how it stands, and adds what only the host can know.
 pub(super) fn status(state: &StateDir) -> Result<Status, Failure> {
-    let mut client = Client::ask(&state.control(), Request::Status, &[])?;
-    client.hurry(ANSWER)?;
-    let reply = client.reply().map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::new(
-            Code::Failed,
-            format!(
-                "error: the lab does not answer\n = help: end it with `kill -9 {}`; nothing of it stays but the volumes",
-                state.pid().unwrap_or_default()
-            ),
-        ),
+    let reply = ask(state).map_err(|error| match error.kind() {
+        ErrorKind::TimedOut => mute(state),
         _ => error.into(),
     })?;
     match reply {
@@ -58,6 +46,22 @@ pub(super) fn status(state: &StateDir) -> Result<Status, Failure> {
         }
         _ => Err(project::not_up(state)),
     }
+}
+
+/// Asks the lab how it stands.
+pub(super) fn ask(state: &StateDir) -> std::io::Result<Option<Reply>> {
+    Client::ask(&state.control(), Request::Status, &[])?.reply()
+}
+
+/// A lab whose first process is stopped, or hangs.
+pub(super) fn mute(state: &StateDir) -> Failure {
+    Failure::new(
+        Code::Failed,
+        format!(
+            "error: the lab does not answer\n = help: end it with `kill -9 {}`; nothing of it stays but the volumes",
+            state.pid().unwrap_or_default()
+        ),
+    )
 }
 
 /// The status as a table, and the last words of what is in trouble.

@@ -1,69 +1,105 @@
 //! Talking to a running lab.
+//!
+//! A lab may have nothing to say for long: while its instances take their time to stop, while a program runs. One that does not even say
+//! how it stands is another matter: its first process is stopped or hangs, and whoever waits for it is told so.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IoSlice, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
+};
 
 use super::protocol::{Envelope, Reply, Request, VERSION, line};
+
+/// How long a lab may take to say how it stands, and how long it may be silent before it is asked.
+pub const ANSWER: Duration = Duration::from_secs(5);
 
 /// A connection that has carried its request.
 #[derive(Debug)]
 pub struct Client {
     reader: BufReader<UnixStream>,
+    /// What has come of a line whose end has not.
+    partial: Vec<u8>,
+    control: PathBuf,
+    /// Whether silence is to be borne for as long as the lab answers others.
+    is_patient: bool,
 }
 
 impl Client {
     /// Connects to the control socket and asks; `fds` go along.
     ///
     /// # Errors
-    /// When the lab cannot be reached.
+    /// When the lab cannot be reached, or takes nothing in ([`io::ErrorKind::TimedOut`]).
     pub fn ask(control: &Path, request: Request, fds: &[BorrowedFd<'_>]) -> io::Result<Self> {
-        let stream = by_short_path(control, |path| UnixStream::connect(path))?;
+        Self::asked(control, request, fds).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => mute(),
+            _ => error,
+        })
+    }
+
+    fn asked(control: &Path, request: Request, fds: &[BorrowedFd<'_>]) -> io::Result<Self> {
+        let stream = by_short_path(control, connect)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        let is_patient = request != Request::Status;
         let bytes = line(&Envelope {
             v: VERSION,
             request,
         })?;
         let raw: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
-        let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+        let ancillary: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
         let sent = sendmsg::<()>(
             stream.as_raw_fd(),
             &[IoSlice::new(&bytes)],
-            control,
+            ancillary,
             MsgFlags::MSG_NOSIGNAL,
             None,
         )?;
         (&stream).write_all(&bytes[sent..])?;
         Ok(Self {
             reader: BufReader::new(stream),
+            partial: Vec::new(),
+            control: control.to_owned(),
+            is_patient,
         })
     }
 
-    /// The next answer; `None`: there are no more.
+    /// The next answer; `None`: there are no more. Waits for as long as the lab is [alive](Self::is_alive), for its status
+    /// [`ANSWER`] at most.
     ///
     /// # Errors
-    /// When the connection breaks or what arrives is no answer.
+    /// When the connection breaks, what arrives is no answer, or the lab does not answer ([`io::ErrorKind::TimedOut`]).
     pub fn reply(&mut self) -> io::Result<Option<Reply>> {
-        let mut text = String::new();
-        match self.reader.read_line(&mut text) {
-            Ok(0) => Ok(None),
-            Ok(_) => Ok(Some(serde_json::from_str(&text)?)),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
-            Err(error) => Err(error),
+        loop {
+            match self.reader.read_until(b'\n', &mut self.partial) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {
+                    let line = std::mem::take(&mut self.partial);
+                    return Ok(Some(serde_json::from_slice(&line)?));
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) if self.is_patient => self.is_alive()?,
+                Err(_) => return Err(mute()),
+            }
         }
     }
 
-    /// Makes [`Client::reply`] fail when no answer comes within `timeout`.
+    /// Asks the lab, over a connection of its own, how it stands.
     ///
     /// # Errors
-    /// When `timeout` is zero.
-    pub fn hurry(&self, timeout: Duration) -> io::Result<()> {
-        self.stream().set_read_timeout(Some(timeout))
+    /// When it does not say ([`io::ErrorKind::TimedOut`]). A lab that is gone is no error: it has ended this connection too.
+    pub fn is_alive(&self) -> io::Result<()> {
+        match Self::ask(&self.control, Request::Status, &[]) {
+            Ok(mut client) => client.reply().map(drop),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(error),
+            Err(_) => Ok(()),
+        }
     }
 
     /// The connection itself.
@@ -71,6 +107,25 @@ impl Client {
     pub fn stream(&self) -> &UnixStream {
         self.reader.get_ref()
     }
+}
+
+fn mute() -> io::Error {
+    let message = "the lab does not answer\n = help: `netns-setup ps` says how to end it";
+    io::Error::new(io::ErrorKind::TimedOut, message)
+}
+
+/// Connects, and gives up after [`ANSWER`] when a lab accepts nobody and its queue is full, as the standard library's own would not.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    let stream = UnixStream::from(socket);
+    stream.set_write_timeout(Some(ANSWER))?;
+    nix::sys::socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(stream)
 }
 
 /// Listens on the control socket, for its owner alone. A socket left behind there is replaced: the caller holds the lab's lock.
