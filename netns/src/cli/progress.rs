@@ -68,7 +68,7 @@ impl Printer {
                 message,
                 tail,
             } => self.failed(instance.as_deref(), message, tail),
-            Progress::Ready { .. } => {}
+            Progress::Ready { .. } | Progress::Ended => {}
         }
     }
 

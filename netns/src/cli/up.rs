@@ -225,6 +225,7 @@ fn watch(
     let mut interrupted = 0;
     let mut is_up = false;
     let mut failed = false;
+    let mut ended = false;
     loop {
         let timeout = if streams.is_some() {
             PollTimeout::from(FOLLOW_MS)
@@ -256,7 +257,7 @@ fn watch(
                     if let Some(streams) = &mut streams {
                         streams.pump()?;
                     }
-                    return Ok(verdict(interrupted > 0, is_up, failed));
+                    return Ok(verdict(interrupted > 0, is_up, failed, ended));
                 }
                 Heard::Reply(Reply::Progress(progress)) => {
                     printer.show(&progress);
@@ -274,6 +275,7 @@ fn watch(
                             }
                         }
                         Progress::Failed { .. } => failed = true,
+                        Progress::Ended => ended = true,
                         Progress::Ready {
                             at_ms,
                             memory,
@@ -299,18 +301,18 @@ fn watch(
     }
 }
 
-/// The exit code of a launcher whose lab has ended.
-fn verdict(interrupted: bool, is_up: bool, failed: bool) -> u8 {
-    match (failed, interrupted, is_up) {
-        (true, _, _) => Code::Failed as u8,
-        (false, true, true) => 0, // Ctrl-C is how a lab in the foreground is taken down
-        (false, true, false) => Code::Interrupted as u8,
-        (false, false, true) => 0, // `down` from elsewhere
-        (false, false, false) => {
-            say(
-                "error: the lab ended before it was up; its own log is netns-setup.log in the state folder's logs",
-            );
-            Code::Failed as u8
+/// The exit code of a launcher whose lab is gone, taken down or not.
+fn verdict(interrupted: bool, is_up: bool, failed: bool, taken_down: bool) -> u8 {
+    let why = match (failed, interrupted, is_up, taken_down) {
+        (true, ..) => return Code::Failed as u8,
+        (_, _, true, true) => return 0, // Ctrl-C is how a lab in the foreground is taken down; or `down` from elsewhere
+        (_, true, ..) => return Code::Interrupted as u8,
+        (_, _, true, false) => "the lab was killed, and everything in it with it",
+        (_, _, false, true) => "the lab was taken down before it was up",
+        (_, _, false, false) => {
+            "the lab ended before it was up; its own log is netns-setup.log in the state folder's logs"
         }
-    }
+    };
+    say(&format!("error: {why}"));
+    Code::Failed as u8
 }

@@ -187,6 +187,8 @@ pub enum Progress {
         /// The last lines of its log.
         tail: Vec<String>,
     },
+    /// The last words of a lab that was taken down. One that was killed has none.
+    Ended,
 }
 
 /// What people call the state of an instance.

@@ -94,15 +94,18 @@ pub fn main(mut lab: Lab, inside: &Inside) -> i32 {
             .block_on(serve::serve(lab, pid, network, inside.identity, clock))
             .map_err(|error| error.to_string())
     });
-    if let Err(message) = &outcome {
-        tracing::error!("{message}");
-        link.tell(&Progress::Failed {
-            instance: None,
-            message: message.clone(),
-            tail: Vec::new(),
-        });
-    }
     state.remove_runtime_files();
+    link.tell(&match &outcome {
+        Ok(()) => Progress::Ended,
+        Err(message) => {
+            tracing::error!("{message}");
+            Progress::Failed {
+                instance: None,
+                message: message.clone(),
+                tail: Vec::new(),
+            }
+        }
+    });
     i32::from(outcome.is_err())
 }
 
