@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -137,13 +138,13 @@ pub(crate) fn resident(pid: i32) -> Result<u64> {
 /// A process that is told from a later one with the same number by its start time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Process {
-    pid: i32,
+    pub(crate) pid: i32,
     started: String,
     pub(crate) name: String,
 }
 
 /// Every process of this machine with its parent, but for zombies.
-fn all_processes() -> Result<BTreeMap<i32, (Process, i32)>> {
+pub(crate) fn all_processes() -> Result<BTreeMap<i32, (Process, i32)>> {
     let mut all = BTreeMap::new();
     for entry in std::fs::read_dir("/proc")? {
         let Some(pid) = entry?
@@ -216,18 +217,26 @@ pub(crate) fn still_running(processes: &BTreeSet<Process>) -> Result<Vec<Process
         .collect())
 }
 
-/// Processes whose environment or command line names `text`, except this test's own.
-pub(crate) fn naming(text: &str) -> Result<Vec<Process>> {
+/// Copies of the launcher of the lab with this state folder, as its first process is one: the environment names the folder's base,
+/// the command line the project. This test's own children are left out.
+pub(crate) fn naming(state: &Path) -> Result<Vec<Process>> {
+    let (base, project) = state
+        .parent()
+        .zip(state.file_name())
+        .context("a state folder")?;
+    let (base, project) = (base.as_os_str().as_bytes(), project.as_bytes());
     let own = descendants(i32::try_from(std::process::id())?)?;
-    let mentions = |pid: i32, file: &str| {
-        std::fs::read(format!("/proc/{pid}/{file}"))
-            .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text))
+    let mentions = |pid: i32, file: &str, wanted: &[u8]| {
+        let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        text.split(|byte| *byte == 0)
+            .any(|word| word.ends_with(wanted))
     };
     let all = all_processes()?.into_values().map(|(process, _)| process);
     Ok(all
         .filter(|process| {
             !own.contains(process)
-                && (mentions(process.pid, "environ") || mentions(process.pid, "cmdline"))
+                && mentions(process.pid, "cmdline", project)
+                && mentions(process.pid, "environ", base)
         })
         .collect())
 }

@@ -10,7 +10,9 @@
 mod dial;
 mod faults;
 mod groups;
+mod holdings;
 mod instance;
+mod kills;
 mod limits;
 mod looking;
 mod outages;
@@ -35,15 +37,17 @@ enum Story {
     Faults,
     Limits,
     Looking,
+    Residue,
     Shop,
 }
 
 /// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
-const STORIES: [(&str, Story); 5] = [
+const STORIES: [(&str, Story); 6] = [
     ("refusals", Story::Refusals),
     ("faults", Story::Faults),
     ("limits", Story::Limits),
     ("looking", Story::Looking),
+    ("residue", Story::Residue),
     ("shop", Story::Shop),
 ];
 
@@ -54,6 +58,7 @@ impl Story {
             Self::Faults => faults::tell(steps, setting).await,
             Self::Limits => limits::tell(steps, setting).await,
             Self::Looking => looking::tell(steps, setting).await,
+            Self::Residue => kills::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
         }
     }

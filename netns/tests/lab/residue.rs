@@ -75,10 +75,10 @@ impl Snapshot {
             ensure!(groups.is_empty(), "left behind: {groups:#?}");
             let running = still_running(processes)?;
             ensure!(running.is_empty(), "still running: {running:#?}");
-            let naming = naming(&state.to_string_lossy())?;
+            let naming = naming(state)?;
             ensure!(
                 naming.is_empty(),
-                "processes that know the state folder: {naming:#?}"
+                "processes of its launcher's: {naming:#?}"
             );
             Ok(())
         })

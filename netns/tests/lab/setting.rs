@@ -225,6 +225,7 @@ impl<'a> Lab<'a> {
         &self.file
     }
 
+    /// netns-setup on this lab, not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.setting.netns_setup();
         command

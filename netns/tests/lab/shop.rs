@@ -296,10 +296,19 @@ async fn killed(lab: &Lab<'_>, before: &Snapshot) -> Result<()> {
     is_gone(lab, before, &processes).await
 }
 
-async fn is_gone(lab: &Lab<'_>, before: &Snapshot, processes: &BTreeSet<Process>) -> Result<()> {
+/// Nothing of the lab is left but its volumes.
+pub(crate) async fn is_gone(
+    lab: &Lab<'_>,
+    before: &Snapshot,
+    processes: &BTreeSet<Process>,
+) -> Result<()> {
     before.is_all_there_is(processes, &lab.state()).await?;
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, lab.http_port))
-        .context("the published port is still listened on")?;
+    // A killed process that has several threads shows as ended a moment before the last of them lets go of its files.
+    eventually("the published port is free", || async {
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, lab.http_port))
+            .context("the published port is still listened on")
+    })
+    .await?;
     ensure!(lab.state().join("volumes").is_dir(), "the volumes are gone");
     Ok(())
 }
