@@ -4,7 +4,7 @@ NETNS := $(CARGO) run --quiet --release --locked -p netns-setup --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs test conformance lint fmt audit tools sqlx-prepare
+.PHONY: help up down ps logs test conformance lint fmt audit tools sqlx-prepare swarm-file
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ test: ## install what the tests need and run all of them, the lab's end-to-end t
 conformance: ## check the public contract of a running shop (URL=http://localhost:8080)
 	@$(CARGO) run --quiet --release --locked -p conformance -- $(or $(URL),http://localhost:8080) \
 		--admin-token "$$($(NETNS) secret admin-token)"
+
+swarm-file: ## remake docker-compose-swarm.yml after changing docker-compose.yml or what it mounts
+	@$(CARGO) run --quiet --locked -p netns-setup -- --file docker-compose.yml config --format swarm --output docker-compose-swarm.yml
 
 lint: tools ## format, clippy, documentation, unused dependencies, licences
 	$(CARGO) fmt --all --check

@@ -37,6 +37,11 @@ pub(super) fn load(global: &Global) -> Result<Loaded, Failure> {
     Ok(Loaded { project, state })
 }
 
+/// The Swarm file made of the Compose file.
+pub(super) fn swarm(global: &Global) -> Result<String, Failure> {
+    compose::swarm(&files(global)?, &environment(global)).map_err(|found| bad_file(&found))
+}
+
 /// The folder of a lab that may be running: a file that has been broken since must not keep anybody from taking it down.
 pub(super) fn find(global: &Global) -> Result<StateDir, Failure> {
     if let Some(name) = &global.project_name {

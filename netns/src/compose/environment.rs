@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::dotenv;
+use super::gather::text_of;
 use super::node::{Node, Value};
-use super::reader::{Reader, text_of};
+use super::reader::Reader;
 
 impl Reader<'_> {
     /// `environment`, as a mapping or a list; a key without a value passes the caller's on.

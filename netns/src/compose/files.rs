@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use super::docker_only::Scope;
 use super::model::{FileKind, FileMount, FileSource, GivenFile};
+use super::nearest::nearest;
 use super::node::{Node, Value};
-use super::reader::{Reader, nearest};
+use super::reader::Reader;
 
 impl Reader<'_> {
     /// The top-level `secrets` or `configs`.

@@ -12,6 +12,7 @@ mod environment;
 mod extends;
 mod files;
 mod flows;
+mod gather;
 mod given;
 mod health;
 mod image;
@@ -20,6 +21,7 @@ mod kernel_settings;
 mod model;
 mod mounts;
 mod names;
+mod nearest;
 mod networks;
 mod node;
 mod ports;
@@ -28,6 +30,7 @@ mod render;
 mod run;
 mod service;
 mod services;
+mod swarm;
 mod units;
 mod unsupported;
 mod yaml;
@@ -35,6 +38,7 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Source, Span};
 pub use model::*;
 pub use render::{canonical, canonical_yaml};
+pub use swarm::{Contents, Find, Found, generate, swarm};
 pub use units::byte_size;
 pub use yaml::to_yaml;
 
@@ -42,6 +46,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use docker_only::Scope;
+use gather::gather;
 use interpolate::Variables;
 use node::{Key, Node, Value};
 use reader::Reader;
@@ -56,70 +61,10 @@ const MOST_SERVICES: usize = 500;
 /// # Errors
 /// Everything that is wrong, in the order of the files; never empty.
 pub fn load(files: &[PathBuf], env: &BTreeMap<String, String>) -> Result<Project, Vec<Diagnostic>> {
-    let mut sources = Vec::new();
-    for path in files {
-        match reader::text_of(path) {
-            Ok(text) => sources.push(Source {
-                path: path.clone(),
-                text,
-            }),
-            Err(error) => {
-                let message = format!("{} cannot be read: {error}", path.display());
-                return Err(vec![Diagnostic::file(
-                    path.clone(),
-                    message,
-                    "name the Compose file with --file",
-                )]);
-            }
-        }
-    }
-    let first = files.first().cloned().unwrap_or_default();
-    let dir = std::path::absolute(&first)
-        .ok()
-        .and_then(|path| path.parent().map(reader::normal))
-        .unwrap_or_else(|| PathBuf::from("/"));
-    let dotenv = dir.join(".env");
-    let mut warnings = Vec::new();
-    let mut variables = match reader::text_of(&dotenv) {
-        Ok(text) => {
-            let source = [Source { path: dotenv, text }];
-            let place = |line| Span {
-                file: 0,
-                line,
-                column: 1,
-            };
-            let mut unset = |line, name: &str| {
-                let message = format!("the variable `{name}` is not set");
-                warnings.push(Diagnostic::new(
-                    &source,
-                    place(line),
-                    message,
-                    "an empty text takes its place",
-                ));
-            };
-            dotenv::parse(&source[0].text, &|name| env.get(name).cloned(), &mut unset).map_err(
-                |(line, message, remedy)| {
-                    vec![Diagnostic::new(&source, place(line), message, remedy)]
-                },
-            )?
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-        Err(error) => {
-            let message = format!("{} cannot be read: {error}", dotenv.display());
-            return Err(vec![Diagnostic::file(
-                dotenv,
-                message,
-                "make it readable, or remove it",
-            )]);
-        }
-    };
-    variables.extend(
-        env.iter()
-            .map(|(name, value)| (name.clone(), value.clone())),
-    );
-    let mut project = read(sources, &dir, &variables)?;
-    warnings.append(&mut project.warnings);
-    project.warnings = warnings;
+    let mut gathered = gather(files, env)?;
+    let mut project = read(gathered.sources, &gathered.dir, &gathered.variables)?;
+    gathered.warnings.append(&mut project.warnings);
+    project.warnings = gathered.warnings;
     Ok(project)
 }
 
@@ -135,46 +80,21 @@ pub fn read(
     for source in &mut sources {
         one_line_end(&mut source.text);
     }
-    let mut reader = Reader {
-        sources: &sources,
-        env,
-        dir,
-        found: Vec::new(),
-        warned: Vec::new(),
-        services: BTreeSet::new(),
-        off: BTreeSet::new(),
-        published: 0,
-        places: BTreeMap::new(),
-    };
-    let mut merged: Option<Node> = None;
-    for (source, index) in sources.iter().zip(0_u16..) {
-        match node::parse(index, &source.text) {
-            Ok(node) => match &mut merged {
-                Some(base) => base.merge(node),
-                None => merged = Some(node),
-            },
-            Err(malformed) => reader.error(malformed.at, malformed.message, "correct the YAML"),
-        }
-    }
-    let project = merged
-        .filter(|_| reader.found.is_empty())
-        .and_then(|mut root| {
-            reader.substitute(&mut root);
-            reader.extend(&mut root);
-            reader.project(&root)
-        });
-    let (mut found, warnings) = (reader.found, reader.warned);
-    found.sort_by_key(|(at, _)| *at);
+    let mut reader = Reader::new(&sources, dir, env);
+    let project = reader.merged().and_then(|mut root| {
+        reader.substitute(&mut root);
+        reader.extend(&mut root);
+        reader.project(&root)
+    });
+    let warnings = std::mem::take(&mut reader.warned);
+    let found = reader.ended();
     match project {
         Some(project) if found.is_empty() => Ok(Project {
             sources,
             warnings,
             ..project
         }),
-        _ => Err(found
-            .into_iter()
-            .map(|(_, diagnostic)| diagnostic)
-            .collect()),
+        _ => Err(found),
     }
 }
 
@@ -280,6 +200,7 @@ impl Reader<'_> {
             services.insert(key.name.clone(), self.service(key, node, &declared));
         }
         self.check(&services, &networks, &policy);
+        self.swarm(root, &volumes);
         let name = match (
             self.env
                 .get("COMPOSE_PROJECT_NAME")

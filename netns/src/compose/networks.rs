@@ -197,6 +197,9 @@ impl Reader<'_> {
         let mut names = BTreeSet::new();
         for (key, value) in node.map_or(&[][..], |node| self.entries(node, "volumes")) {
             self.name(key.at, &key.name, "volume");
+            if value.get("driver").or(value.get("driver_opts")).is_some() {
+                self.places.insert(format!("driver:{}", key.name), key.at);
+            }
             if value.value != Value::Null {
                 let fields = self.fields(
                     value,

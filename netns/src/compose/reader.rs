@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::fs;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::docker_only::{self, Scope};
-use super::node::{Key, Node, Value};
+use super::nearest::nearest;
+use super::node::{self, Key, Node, Value};
 use super::units;
 use super::unsupported;
 
@@ -38,24 +36,49 @@ pub(super) struct Reader<'a> {
 /// Most errors of a file that are told: nobody reads more at once.
 const MOST_ERRORS: usize = 50;
 
-/// Most bytes of a file that is read. A device or a pipe could go on for ever.
-const MOST_BYTES: u64 = 1 << 20;
+impl<'a> Reader<'a> {
+    /// For these files, with nothing read yet.
+    pub(super) fn new(
+        sources: &'a [Source],
+        dir: &'a Path,
+        env: &'a BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            sources,
+            env,
+            dir,
+            services: BTreeSet::new(),
+            off: BTreeSet::new(),
+            published: 0,
+            found: Vec::new(),
+            warned: Vec::new(),
+            places: BTreeMap::new(),
+        }
+    }
 
-/// The text of a file, within reason.
-pub(super) fn text_of(path: &Path) -> io::Result<String> {
-    let file = fs::File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
+    /// The files laid on top of each other, their variables left as they are; none when one is no YAML.
+    pub(super) fn merged(&mut self) -> Option<Node> {
+        let mut merged: Option<Node> = None;
+        for (source, index) in self.sources.iter().zip(0_u16..) {
+            match node::parse(index, &source.text) {
+                Ok(node) => match &mut merged {
+                    Some(base) => base.merge(node),
+                    None => merged = Some(node),
+                },
+                Err(malformed) => self.error(malformed.at, malformed.message, "correct the YAML"),
+            }
+        }
+        merged.filter(|_| self.found.is_empty())
     }
-    let mut text = String::new();
-    file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(io::Error::other("it is larger than 1 MiB"));
+
+    /// What was wrong, in the order of the files.
+    pub(super) fn ended(mut self) -> Vec<Diagnostic> {
+        self.found.sort_by_key(|(at, _)| *at);
+        self.found
+            .into_iter()
+            .map(|(_, diagnostic)| diagnostic)
+            .collect()
     }
-    Ok(text)
 }
 
 impl Reader<'_> {
@@ -327,43 +350,9 @@ pub(super) fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// The known name that differs from `name` by at most two letters, the nearest first.
-pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let limit = if name.len() < 4 { 1 } else { 2 };
-    known
-        .iter()
-        .map(|other| (distance(name, other), *other))
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, other)| other)
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let substitute = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn suggests_only_what_is_near() {
-        let known = ["ports", "expose", "volumes"];
-        assert_eq!(nearest("port", &known), Some("ports"));
-        assert_eq!(nearest("volums", &known), Some("volumes"));
-        assert_eq!(nearest("secrets", &known), None);
-    }
 
     #[test]
     fn paths_lose_their_dots() {

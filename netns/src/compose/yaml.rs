@@ -93,7 +93,7 @@ fn nested(text: &mut String, value: &Value, depth: usize) {
 }
 
 /// A text, quoted whenever it would otherwise not be read back as that text. JSON's quoting is YAML's.
-fn scalar(text: &str) -> String {
+pub(super) fn scalar(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && !text.ends_with([':', ' '])
         && !text.contains(": ")

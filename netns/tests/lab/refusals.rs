@@ -138,6 +138,18 @@ async fn accepted(setting: &Setting) -> Result<()> {
         serde_json::from_str(&lab.expect(&["config", "--json"]).await?)?;
     let services = config["services"].as_object().context("services")?;
     ensure!(services.len() == 7, "{:?}", services.keys());
+    let names = lab.expect(&["config", "--services"]).await?;
+    ensure!(names.lines().eq(services.keys()), "{names}");
+    let written = setting.folder("written")?.join("swarm.yml");
+    let to = written.to_string_lossy();
+    let silent = lab
+        .expect(&["config", "--format", "swarm", "--output", &to])
+        .await?;
+    let swarm = std::fs::read_to_string(&written)?;
+    ensure!(
+        silent.is_empty() && swarm.contains("\nversion: \"3.8\"\n"),
+        "{silent}{swarm}"
+    );
     ensure!(!lab.state().exists(), "{} was made", lab.state().display());
     Ok(())
 }
