@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
 mod dial;
+mod examples;
 mod faults;
 mod groups;
 mod holdings;
@@ -34,6 +35,7 @@ use steps::Steps;
 #[derive(Clone, Copy)]
 enum Story {
     Refusals,
+    Examples,
     Faults,
     Limits,
     Looking,
@@ -42,8 +44,9 @@ enum Story {
 }
 
 /// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
-const STORIES: [(&str, Story); 6] = [
+const STORIES: &[(&str, Story)] = &[
     ("refusals", Story::Refusals),
+    ("examples", Story::Examples),
     ("faults", Story::Faults),
     ("limits", Story::Limits),
     ("looking", Story::Looking),
@@ -55,6 +58,7 @@ impl Story {
     async fn tell(self, steps: &mut Steps, setting: &Setting) {
         match self {
             Self::Refusals => refusals::tell(steps, setting).await,
+            Self::Examples => examples::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,
             Self::Limits => limits::tell(steps, setting).await,
             Self::Looking => looking::tell(steps, setting).await,
@@ -81,11 +85,11 @@ fn main() -> ExitCode {
         .filter(|argument| !argument.starts_with('-'))
         .collect();
     let chosen: Vec<Story> = STORIES
-        .into_iter()
+        .iter()
         .filter(|(name, _)| {
             filters.is_empty() || filters.iter().any(|filter| name.contains(filter))
         })
-        .map(|(_, story)| story)
+        .map(|(_, story)| *story)
         .collect();
     let mut steps = Steps::begin();
     if !chosen.is_empty() {

@@ -59,6 +59,8 @@ impl Setting {
             .context("the workspace's folder")?;
         let copies = scratch.path().join("copies");
         copy_folder(&project.join("docker"), &copies.join("docker"))?;
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        copy_folder(&examples, &copies.join("examples"))?;
         open_to_all(&copies)?;
         copy(
             &project.join("docker-compose.yml"),
@@ -87,6 +89,14 @@ impl Setting {
     /// The Compose file of the shop.
     pub(crate) fn compose_file(&self) -> PathBuf {
         self.project.join("docker-compose.yml")
+    }
+
+    /// The Compose file of an example.
+    pub(crate) fn example(&self, name: &str) -> PathBuf {
+        self.project
+            .join("examples")
+            .join(name)
+            .join("compose.yaml")
     }
 
     /// A folder for files of one story.
