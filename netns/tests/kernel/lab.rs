@@ -32,7 +32,7 @@ pub(crate) struct Lab {
 /// A program in a sandbox, and what it writes.
 pub(crate) struct Running {
     pub(crate) pid: Pid,
-    output: PipeReader,
+    pub(crate) output: PipeReader,
 }
 
 impl Lab {
@@ -58,12 +58,21 @@ impl Lab {
     }
 
     pub(crate) fn exec(&self, target: &Running, argv: &[&str]) -> Result<Running, Failure> {
+        self.exec_in_group(target, argv, Membership::default())
+    }
+
+    pub(crate) fn exec_in_group(
+        &self,
+        target: &Running,
+        argv: &[&str],
+        group: Membership,
+    ) -> Result<Running, Failure> {
         let spec = ExecSpec {
             name: "probe".into(),
             argv: words(argv),
             env: BTreeMap::new(),
             cwd: "/".into(),
-            group: Membership::default(),
+            group,
             terminal: None,
         };
         with_streams(|streams| exec_in(target.pid, &spec, streams))

@@ -10,6 +10,7 @@
 )]
 
 mod figures;
+mod groups;
 mod lab;
 mod network;
 mod relay;
@@ -24,6 +25,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use lab::Lab;
+use netns_setup::kernel::cgroup::guardian;
 use netns_setup::kernel::enter::Launched;
 use netns_setup::kernel::{Entered, enter, sandbox as helper};
 use nix::sys::signal::{Signal, kill};
@@ -39,11 +41,17 @@ struct Scenario {
     outside: fn(&mut Launched, SocketAddr),
 }
 
-const SCENARIOS: [Scenario; 9] = [
+const SCENARIOS: [Scenario; 11] = [
     inside_only("a_sandbox_sees_only_its_own", sandbox::sees_only_its_own),
     inside_only("further_programs_join_a_sandbox", sandbox::further_programs),
     inside_only("failures_name_the_step", sandbox::failures_name_the_step),
     inside_only("postgresql_runs_in_a_sandbox", sandbox::postgresql_runs),
+    inside_only("groups_of_version_2_hold_a_sandbox", groups::hold_a_sandbox),
+    Scenario {
+        name: "a_guardian_removes_what_a_launcher_left",
+        inside: groups::wait_to_be_killed,
+        outside: groups::leave_and_kill,
+    },
     inside_only(
         "exactly_the_flows_are_open",
         network::exactly_the_flows_are_open,
@@ -82,7 +90,7 @@ const fn inside_only(name: &'static str, inside: fn(&mut Lab)) -> Scenario {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = helper::intercept() {
+    if let Some(code) = helper::intercept().or_else(guardian::intercept) {
         return code;
     }
     let mut arguments = std::env::args().skip(1);
@@ -126,7 +134,17 @@ fn run_all(filter: &str) -> ExitCode {
                 command.uid(*id).gid(*id);
             }
             let start = std::time::Instant::now();
-            let ok = command.status().is_ok_and(|status| status.success());
+            let ok = if groups::NAMES.contains(&name) {
+                match groups::Given::to(user.unwrap_or(0)) {
+                    Some(given) => given.run(command),
+                    None => {
+                        println!("test {name} (as {who}) ... not tried: wants root and cgroup2");
+                        continue;
+                    }
+                }
+            } else {
+                command.status().is_ok_and(|status| status.success())
+            };
             println!(
                 "test {name} (as {who}, {:.1?}) ... {}",
                 start.elapsed(),
@@ -145,6 +163,7 @@ fn run_scenario(name: &str) -> ExitCode {
         eprintln!("no scenario {name}");
         return ExitCode::FAILURE;
     };
+    groups::arrive();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let output = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
     match enter(&output) {

@@ -1,29 +1,20 @@
-//! A lab's groups: made, joined, read, removed.
+//! A lab's groups: named, made, joined, read.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::files::files;
 use super::ground::{Ground, Site};
 use super::hierarchy::{Controller, Version};
+use super::removal::{LEAF, PREFIX, gone};
 use super::usage::Usage;
 use crate::compose::Limits;
 use crate::kernel::failure::{Failure, Step};
-
-/// What every group of this program's is named by.
-const PREFIX: &str = "netns-setup-";
-/// What the group is named by that a caller leaves its own for.
-const LEAF: &str = ".launcher";
-/// How often, and how long apart, a group is tried that is still in use by processes that are ending: ten seconds in all.
-const TRIES: u32 = 1_000;
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// The groups of one lab. Names only, until [`LabGroups::create`].
 #[derive(Clone, Debug)]
@@ -271,73 +262,6 @@ impl Doors {
     }
 }
 
-/// Removes the lab groups of these names, the groups of their instances first, waiting a while for processes that are ending.
-///
-/// Only what this program has named is ever touched, and only what nobody is in: the kernel refuses the rest.
-///
-/// # Errors
-/// The first one that stays, after all have been tried.
-pub fn sweep(folders: &[PathBuf]) -> io::Result<()> {
-    let mut outcome = Ok(());
-    for folder in folders {
-        if let Err(error) = remove(folder) {
-            outcome = outcome.and(Err(io::Error::new(
-                error.kind(),
-                format!("{}: {error}", folder.display()),
-            )));
-        }
-    }
-    outcome
-}
-
-/// Kills whatever is in the lab's groups, where the kernel can do so at once (v2, Linux 5.14), and nothing a moment later.
-pub(super) fn kill(folder: &Path) {
-    if is_ours(folder) && !is_leaf(folder) {
-        let _ = fs::write(folder.join("cgroup.kill"), "1"); // v1 has no such file; its processes ended with the lab's first
-    }
-}
-
-pub(super) fn is_leaf(folder: &Path) -> bool {
-    folder.to_string_lossy().ends_with(LEAF)
-}
-
-fn is_ours(folder: &Path) -> bool {
-    let named = folder
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-    named && folder.join("cgroup.procs").exists()
-}
-
-fn remove(folder: &Path) -> io::Result<()> {
-    if !is_ours(folder) {
-        return Ok(());
-    }
-    for _ in 1..TRIES {
-        match remove_once(folder) {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => thread::sleep(PAUSE),
-            outcome => return outcome,
-        }
-    }
-    remove_once(folder)
-}
-
-fn remove_once(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            gone(fs::remove_dir(entry.path()))?;
-        }
-    }
-    gone(fs::remove_dir(folder))
-}
-
-/// Somebody else has removed it meanwhile: as well.
-fn gone(outcome: io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    }
-}
-
 fn make(folder: &Path) -> Result<(), Failure> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -369,22 +293,13 @@ mod tests {
         let [group, leaf] = &name(one.path())[..] else {
             panic!("a group and a leaf");
         };
-        assert!(group.starts_with("/c") && is_leaf(leaf) && !is_leaf(group));
+        assert!(group.starts_with("/c"));
+        assert_eq!(
+            leaf.display().to_string(),
+            format!("{}{LEAF}", group.display())
+        );
         assert!(group.to_string_lossy().contains("netns-setup-shop-"));
         assert_eq!(name(one.path()), name(one.path()));
         assert_ne!(name(one.path()), name(two.path()));
-    }
-
-    #[test]
-    fn nothing_is_removed_but_an_own_group() {
-        let base = tempfile::tempdir().unwrap();
-        let foreign = base.path().join("docker");
-        let plain = base.path().join("netns-setup-shop-1-2");
-        for folder in [&foreign, &plain] {
-            fs::create_dir(folder).unwrap();
-        }
-        fs::write(foreign.join("cgroup.procs"), "").unwrap();
-        sweep(&[foreign.clone(), plain.clone(), base.path().join("none")]).unwrap();
-        assert!(foreign.exists() && plain.exists());
     }
 }

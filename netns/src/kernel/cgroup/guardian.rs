@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode, Stdio};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{dup2_stdout, setsid};
 
-use super::group::{is_leaf, kill, sweep};
+use super::removal::{kill, sweep};
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::sys;
 
@@ -70,27 +70,7 @@ fn guard(folders: &[PathBuf]) -> io::Result<()> {
     for folder in folders {
         kill(folder);
     }
-    for leaf in folders.iter().filter(|folder| is_leaf(folder)) {
-        // Whoever is in the leaf keeps it from being removed: this process too, which may go back where it came from once that
-        // group has no controllers to hand on.
-        if let Some(parent) = leaf.parent() {
-            let groups: Vec<PathBuf> = folders.iter().filter(|f| !is_leaf(f)).cloned().collect();
-            sweep(&groups)?;
-            go_home(parent);
-        }
-    }
     sweep(folders)
-}
-
-fn go_home(parent: &std::path::Path) {
-    let control = parent.join("cgroup.subtree_control");
-    for name in fs::read_to_string(&control)
-        .unwrap_or_default()
-        .split_whitespace()
-    {
-        let _ = fs::write(&control, format!("-{name}")); // refused while somebody else has groups there: then the leaf stays too
-    }
-    let _ = fs::write(parent.join("cgroup.procs"), "0");
 }
 
 /// Waits for the end of the process behind the descriptor.

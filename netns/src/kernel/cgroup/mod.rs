@@ -17,10 +17,12 @@ mod ground;
 mod group;
 pub mod guardian;
 mod hierarchy;
+mod removal;
 mod usage;
 
 pub use files::{Setting, files};
 pub use ground::{Ground, Unenforced, survey};
-pub use group::{Group, LabGroups, Membership, sweep};
+pub use group::{Group, LabGroups, Membership};
 pub use hierarchy::{Controller, Mounted, Version, detect};
+pub use removal::sweep;
 pub use usage::Usage;
