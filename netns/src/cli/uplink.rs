@@ -31,7 +31,7 @@ pub(super) fn planned(
     scale: &Scale,
     state: &StateDir,
 ) -> Result<Plan, Failure> {
-    let uplink = if wanted.no_uplink || Identity::current()? != Identity::Root {
+    let uplink = if wanted.no_uplink || Identity::of_caller()? != Identity::Root {
         None
     } else {
         let own = plan::link_name(&project.name, &state.path().to_string_lossy());

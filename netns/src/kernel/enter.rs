@@ -22,8 +22,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{
-    ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, geteuid, setgroups,
-    sethostname, setresgid, setresuid, setsid,
+    ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, setgroups, sethostname,
+    setresgid, setresuid, setsid,
 };
 
 use super::failure::{Failure, Step};
@@ -118,11 +118,7 @@ pub fn enter(log: &OwnedFd) -> Result<Entered, Failure> {
     let (mut status, status_writer) = pipe().step(|| "make a pipe".into())?;
     let (go_reader, go) = pipe().step(|| "make a pipe".into())?;
     let (messages, messages_writer) = pipe().step(|| "make a pipe".into())?;
-    let identity = if geteuid().is_root() && maps_sandbox_id()? {
-        Identity::Root
-    } else {
-        Identity::Rootless
-    };
+    let identity = Identity::of_caller().step(|| "read /proc/self/uid_map".into())?;
 
     match fork()? {
         ForkResult::Child => {
@@ -282,13 +278,6 @@ fn settle(log: &OwnedFd) -> Result<(), Failure> {
 
 fn fork() -> Result<ForkResult, Failure> {
     sys::fork().step(|| "fork before any thread exists".into())
-}
-
-/// Whether the caller's own map (it may be in a container) holds the sandboxes' id.
-fn maps_sandbox_id() -> Result<bool, Failure> {
-    Identity::current()
-        .map(|identity| identity == Identity::Root)
-        .step(|| "read /proc/self/uid_map".into())
 }
 
 fn user_namespace_remedy(failure: Failure) -> Failure {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, chown};
+use nix::unistd::{Gid, Uid, chown, geteuid};
 
 /// User and group of everything that runs in a sandbox: the `nonroot` user of the distroless images.
 pub const SANDBOX_ID: u32 = 65532;
@@ -29,6 +29,19 @@ impl Identity {
     /// When `/proc/self/uid_map` cannot be read.
     pub fn current() -> io::Result<Self> {
         Ok(Self::of_map(&fs::read_to_string("/proc/self/uid_map")?))
+    }
+
+    /// Who would stand behind a lab that the calling process enters: only root can map more than one id, and in a container root itself
+    /// may have too few.
+    ///
+    /// # Errors
+    /// When `/proc/self/uid_map` cannot be read.
+    pub fn of_caller() -> io::Result<Self> {
+        if geteuid().is_root() {
+            Self::current()
+        } else {
+            Ok(Self::Rootless)
+        }
     }
 
     fn of_map(map: &str) -> Self {

@@ -62,13 +62,6 @@ pub enum Op {
         /// Its name.
         link: String,
     },
-    /// Lets an interface make itself no link-local IPv6 address (`IN6_ADDR_GEN_MODE_NONE`); comes before it is up.
-    NoLinkLocal {
-        /// Where the interface is.
-        namespace: String,
-        /// Its name.
-        link: String,
-    },
     /// Gives an interface an address.
     AddAddress {
         /// Where the interface is.
@@ -117,7 +110,6 @@ impl Op {
             | Self::AddBridge { namespace, .. }
             | Self::AddVeth { namespace, .. }
             | Self::IsolatePort { namespace, .. }
-            | Self::NoLinkLocal { namespace, .. }
             | Self::AddAddress { namespace, .. }
             | Self::LinkUp { namespace, .. }
             | Self::AddRoute { namespace, .. }
@@ -185,7 +177,6 @@ impl fmt::Display for Op {
             Self::IsolatePort { link, .. } => {
                 write!(f, "{ip} link set {link} type bridge_slave isolated on")
             }
-            Self::NoLinkLocal { link, .. } => write!(f, "{ip} link set {link} addrgenmode none"),
             Self::AddAddress { link, address, .. } => {
                 write!(f, "{ip} addr add {address} dev {link}")
             }

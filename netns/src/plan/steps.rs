@@ -149,7 +149,7 @@ pub(super) fn address(namespace: &str, link: &str, address: Ipv4Net) -> Op {
     }
 }
 
-fn sysctl(namespace: &str, key: &str, value: &str) -> Op {
+pub(super) fn sysctl(namespace: &str, key: &str, value: &str) -> Op {
     Op::Sysctl {
         namespace: namespace.to_owned(),
         key: key.to_owned(),

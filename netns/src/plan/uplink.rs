@@ -1,7 +1,7 @@
 //! The uplink: what joins the host's own network to the router of a lab that root runs, so that instances answer on the host by
 //! their own addresses.
 //!
-//! One veth pair and a route to each tier; never a firewall rule, a parameter of the host or a forwarded packet. To the policy the
+//! One veth pair and a route to each tier; never a firewall rule, a parameter but of that very interface, or a forwarded packet. To the policy the
 //! host is the world. Which addresses it takes is decided here, purely, from what the host has already: nothing that exists is met.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::addresses::{LONGEST_LINK_NAME, tiers};
 use super::op::HOST;
 use super::policy::Permit;
-use super::steps::{address, up};
+use super::steps::{address, sysctl, up};
 use super::{Mac, Op, ROUTER, Tier, WORLD_ADDRESS};
 use crate::compose::{Project, Protocol};
 
@@ -132,9 +132,13 @@ pub fn link_name(project: &str, lab: &str) -> String {
 
 /// The host gets its routes last, when the way they point is open.
 fn steps(link: &str, host: Ipv4Net, router: Ipv4Net, reached: &[Ipv4Net]) -> Vec<Op> {
-    let no_link_local = |namespace: &str, link: &str| Op::NoLinkLocal {
-        namespace: namespace.to_owned(),
-        link: link.to_owned(),
+    // A link between two hosts has no use for IPv6, which would chatter on it and add routes of its own.
+    let no_ipv6 = |namespace: &str, link: &str| {
+        sysctl(
+            namespace,
+            &format!("net/ipv6/conf/{link}/disable_ipv6"),
+            "1",
+        )
     };
     let mut ops = vec![
         Op::AddVeth {
@@ -146,10 +150,10 @@ fn steps(link: &str, host: Ipv4Net, router: Ipv4Net, reached: &[Ipv4Net]) -> Vec
             peer: UPLINK.to_owned(),
             peer_mac: Mac::of(router.addr()),
         },
-        no_link_local(ROUTER, UPLINK),
+        no_ipv6(ROUTER, UPLINK),
         address(ROUTER, UPLINK, router),
         up(ROUTER, UPLINK),
-        no_link_local(HOST, link),
+        no_ipv6(HOST, link),
         address(HOST, link, host),
         up(HOST, link),
     ];

@@ -66,10 +66,10 @@ fn the_steps_read_as_commands_of_the_host() {
                 Mac::of(host),
                 Mac::of(router)
             ),
-            "ip -n router link set uplink addrgenmode none".to_owned(),
+            "ip netns exec router sysctl -w net/ipv6/conf/uplink/disable_ipv6=1".to_owned(),
             format!("ip -n router addr add {router}/31 dev uplink"),
             "ip -n router link set uplink up".to_owned(),
-            format!("ip link set {link} addrgenmode none"),
+            format!("sysctl -w net/ipv6/conf/{link}/disable_ipv6=1"),
             format!("ip addr add {host}/31 dev {link}"),
             format!("ip link set {link} up"),
             format!("ip route add 172.20.0.0/24 via {router} metric 9999"),
@@ -237,12 +237,15 @@ proptest! {
             prop_assert!(!subnet.contains(&uplink.host.addr()) && !subnet.contains(&uplink.router.addr()));
         }
         prop_assert!(RANGES.iter().any(|range| range.contains(&uplink.host)));
-        // On the host, nothing but this interface and ways through it: no rule, no parameter, no other name.
+        // On the host, nothing but this interface and ways through it: no rule, no parameter of another, no other name.
         for op in uplink.ops.iter().filter(|op| op.namespace() == HOST) {
             match op {
                 Op::AddVeth { name, peer_namespace, .. } => prop_assert!(*name == uplink.link && peer_namespace == ROUTER),
-                Op::NoLinkLocal { link, .. } | Op::AddAddress { link, .. } | Op::LinkUp { link, .. } => {
+                Op::AddAddress { link, .. } | Op::LinkUp { link, .. } => {
                     prop_assert_eq!(link, &uplink.link);
+                }
+                Op::Sysctl { key, .. } => {
+                    prop_assert_eq!(key, &format!("net/ipv6/conf/{}/disable_ipv6", uplink.link));
                 }
                 Op::AddRoute { destination, via, metric, .. } => {
                     prop_assert!(*via == uplink.router.addr() && *metric == Some(METRIC));

@@ -17,6 +17,7 @@ mod kills;
 mod limits;
 mod looking;
 mod outages;
+mod playhost;
 mod policy;
 mod refusals;
 mod residue;
@@ -25,6 +26,7 @@ mod setting;
 mod shop;
 mod steps;
 mod terminal;
+mod uplink;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,7 @@ enum Story {
     Looking,
     Residue,
     Shop,
+    Uplink,
 }
 
 /// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
@@ -52,6 +55,7 @@ const STORIES: &[(&str, Story)] = &[
     ("looking", Story::Looking),
     ("residue", Story::Residue),
     ("shop", Story::Shop),
+    ("uplink", Story::Uplink),
 ];
 
 impl Story {
@@ -64,6 +68,7 @@ impl Story {
             Self::Looking => looking::tell(steps, setting).await,
             Self::Residue => kills::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
+            Self::Uplink => uplink::tell(steps, setting).await,
         }
     }
 }

@@ -11,6 +11,8 @@ use nix::unistd::Uid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::playhost::within;
+
 /// Names the folder of the copies that an ordinary user runs.
 const COPIES: &str = "UNDERLAY_LAB_COPIES";
 /// An ordinary user without a name, a home or anything else on this machine; none of the kernel's special numbers.
@@ -179,6 +181,8 @@ pub(crate) struct Lab<'a> {
     pub(crate) name: String,
     file: PathBuf,
     environment: Vec<(String, String)>,
+    /// The network namespace that it takes for the host's; none: this test's own.
+    host: Option<PathBuf>,
     pub(crate) http_port: u16,
     pub(crate) admin_port: u16,
     /// Takes the lab down when this test is gone, however it ends; see [`watcher`].
@@ -212,6 +216,7 @@ impl<'a> Lab<'a> {
             name: name.into(),
             file,
             environment,
+            host: None,
             http_port,
             admin_port,
             watcher: None,
@@ -245,7 +250,59 @@ impl<'a> Lab<'a> {
             .arg(&self.file)
             .args(arguments);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
-        command
+        match &self.host {
+            Some(host) => within(host, &command),
+            None => command,
+        }
+    }
+
+    /// The same lab, on a host whose network is played.
+    pub(crate) fn on(mut self, host: PathBuf) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    /// The same lab with another's subnets.
+    pub(crate) fn with_prefixes_of(mut self, other: &Self) -> Self {
+        let subnets = |(key, _): &&(String, String)| key.ends_with("_PREFIX");
+        let theirs = other.environment.iter().filter(subnets).cloned();
+        self.environment.extend(theirs);
+        self
+    }
+
+    /// The first three bytes of the frontend's and the backend's addresses.
+    pub(crate) fn prefixes(&self) -> [String; 2] {
+        ["FRONTEND_PREFIX", "BACKEND_PREFIX"].map(|name| {
+            let mut last = self.environment.iter().rev();
+            last.find(|(key, _)| key == name)
+                .map_or_else(String::new, |(_, value)| value.clone())
+        })
+    }
+
+    /// Brings it up in the background: what that said.
+    pub(crate) async fn up(&self, arguments: &[&str]) -> Result<String> {
+        self.up_with("NETNS_SETUP_TEST", "", arguments).await
+    }
+
+    /// The same with one more variable in its environment.
+    pub(crate) async fn up_with(
+        &self,
+        key: &str,
+        value: &str,
+        arguments: &[&str],
+    ) -> Result<String> {
+        let mut command = self.command(&[&UP, arguments].concat());
+        command.env(key, value);
+        let output = tokio::process::Command::from(command).output().await?;
+        ensure!(output.status.success(), "up: {}", said(&output));
+        Ok(said(&output))
+    }
+
+    /// Starts netns-setup on this lab, and goes on.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Result<tokio::process::Child> {
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(quiet.kill_on_drop(true).spawn()?)
     }
 
     /// Runs netns-setup on this lab, whatever comes of it.

@@ -59,6 +59,14 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
     steps
         .step("the shop keeps its public contract", contract(&lab))
         .await;
+    if setting.is_root() {
+        steps
+            .step(
+                "the gateway answers on this host by its own address too",
+                answers_directly(&lab),
+            )
+            .await;
+    }
     figures(steps, &lab).await;
     if let Some(tried) = steps
         .step(
@@ -206,6 +214,16 @@ async fn up_again(lab: &Lab<'_>) -> Result<()> {
         lab.instances().await? == before,
         "`up` twice changed something"
     );
+    Ok(())
+}
+
+async fn answers_directly(lab: &Lab<'_>) -> Result<()> {
+    let gateway = lab.instance("api-gateway-1").await?.address;
+    let url = format!("http://{gateway}:3000/api/products");
+    let answer = reqwest::get(&url).await.with_context(|| url.clone())?;
+    ensure!(answer.status().is_success(), "{url}: {}", answer.status());
+    let answer: Value = answer.json().await?;
+    ensure!(answer["items"].is_array(), "{answer}");
     Ok(())
 }
 

@@ -64,6 +64,11 @@ impl Steps {
             .push(format!("---- {}: {name} ----\n{error:#}\n", self.who));
     }
 
+    /// Says what is not tried on this machine, and why.
+    pub(crate) fn skip(&self, name: &str, why: &str) {
+        println!("test {}: {name} ... SKIPPED: {why}", self.who);
+    }
+
     /// Prints a figure that was measured.
     pub(crate) fn figure(&self, what: &str, value: impl Display) {
         println!("     {}: {what}: {value}", self.who);

@@ -9,11 +9,9 @@ use crate::plan::Op;
 pub(super) fn phase_of(op: &Op) -> &'static str {
     match op {
         Op::AddNamespace { .. } => "namespaces",
-        Op::AddBridge { .. }
-        | Op::AddVeth { .. }
-        | Op::IsolatePort { .. }
-        | Op::NoLinkLocal { .. }
-        | Op::LinkUp { .. } => "links",
+        Op::AddBridge { .. } | Op::AddVeth { .. } | Op::IsolatePort { .. } | Op::LinkUp { .. } => {
+            "links"
+        }
         Op::AddAddress { .. } => "addresses",
         Op::AddRoute { .. } => "routes",
         Op::Sysctl { .. } => "sysctls",

@@ -106,10 +106,6 @@ impl<'network> Worker<'network> {
             Op::IsolatePort { namespace, link } => {
                 (messages::isolate_port(self.index(namespace, link)?), 0)
             }
-            // Machines without IPv6 make no such address anyway.
-            Op::NoLinkLocal { namespace, link } if has_ipv6() => {
-                (messages::no_link_local(self.index(namespace, link)?), 0)
-            }
             Op::AddAddress {
                 namespace,
                 link,
@@ -125,10 +121,7 @@ impl<'network> Worker<'network> {
                 metric,
                 ..
             } => (messages::add_route(*destination, *via, *metric), create),
-            Op::AddNamespace { .. }
-            | Op::Ruleset { .. }
-            | Op::Sysctl { .. }
-            | Op::NoLinkLocal { .. } => return Ok(()),
+            Op::AddNamespace { .. } | Op::Ruleset { .. } | Op::Sysctl { .. } => return Ok(()),
         };
         self.socket(op.namespace())?.change(message, flags)
     }
@@ -192,10 +185,6 @@ fn set(key: &str, value: &str) -> Result<(), Failure> {
         }
         outcome => outcome.step(|| format!("write {}", path.display())),
     }
-}
-
-fn has_ipv6() -> bool {
-    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 fn no_namespace(name: &str) -> io::Error {

@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use ipnet::Ipv4Net;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData,
-    InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -76,18 +76,6 @@ pub(in crate::kernel) fn isolate_port(index: u32) -> RouteNetlinkMessage {
         )])),
     ]));
     RouteNetlinkMessage::NewLink(message)
-}
-
-/// `ip link set LINK addrgenmode none`
-pub(in crate::kernel) fn no_link_local(index: u32) -> RouteNetlinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message
-        .attributes
-        .push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
-            vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)],
-        )]));
-    RouteNetlinkMessage::SetLink(message)
 }
 
 /// `ip link del LINK`, and with it the other end of a pair
