@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{config, doctor, down, exec, kill, logs, restart, secret, start, stop, up, wait};
+use super::{
+    completion, config, cp, doctor, down, events, exec, kill, logs, ls, port, ps, restart, secret,
+    start, stats, stop, top, up, version, wait,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +18,7 @@ Examples:
   netns-setup ps                    what runs, where, since when
   netns-setup logs -f order-service follow one service's log
   netns-setup exec postgres psql -U postgres
+  netns-setup stats                 what each instance uses
   netns-setup secret admin-token    the token for changes to the catalogue
   netns-setup restart order-service
   netns-setup down                  stop everything; volumes stay
@@ -58,7 +62,7 @@ pub(super) struct Global {
     )]
     pub project_name: Option<String>,
     /// Folder for volumes, logs and control sockets [default: /var/lib/netns-setup as root, else ~/.local/state/netns-setup]
-    #[arg(long, value_name = "FOLDER", global = true, env = crate::lab::state::STATE_DIR_VARIABLE)]
+    #[arg(long, value_name = "FOLDER", global = true, env = crate::lab::state::STATE_DIR_VARIABLE, hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
 }
 
@@ -80,28 +84,36 @@ pub(super) enum Command {
     /// Wait until services have ended
     Wait(wait::Wait),
     /// Show what runs
-    Ps(Json),
+    Ps(ps::Ps),
     /// Show what the instances have written
     Logs(logs::Logs),
     /// Run a program inside an instance's sandbox
     Exec(exec::Exec),
+    /// Copy files into and out of a sandbox
+    Cp(cp::Cp),
+    /// Show the processes of each instance
+    Top(top::Top),
+    /// Show what each instance uses: processor, memory, network
+    Stats(stats::Stats),
+    /// Show what happens, as it happens
+    Events(events::Events),
+    /// Print where on this machine a service's port answers
+    Port(port::Port),
+    /// List this user's labs
+    Ls(ls::Ls),
     /// Check the Compose file and print it as understood
     Config(config::Config),
     /// Say what this machine lacks, and install it
     Doctor(doctor::Doctor),
     /// Print a secret, such as admin-token
     Secret(secret::Secret),
+    /// Print this program's version
+    Version(version::Version),
+    /// Print a script that completes words in a shell
+    Completion(completion::Completion),
     /// The second half of starting a sandbox; only ever run by the lab itself
     #[command(hide = true)]
     SandboxInit,
-}
-
-/// Commands that only choose their form.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Json {
-    /// For scripts
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Parses `SERVICE=N`.
@@ -154,6 +166,32 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_examples_and_fits_80_columns() {
+        let mut cli = Cli::command();
+        cli.build();
+        let top = cli.render_long_help().to_string();
+        for code in [
+            "0 done", "1 failed", "2 wrong", "64 ", "69 ", "126", "127", "130",
+        ] {
+            assert!(top.contains(code), "exit code {code} is not documented");
+        }
+        let mut helps = vec![("netns-setup".to_owned(), top)];
+        for command in cli
+            .get_subcommands_mut()
+            .filter(|command| !command.is_hide_set())
+        {
+            let help = command.render_long_help().to_string();
+            helps.push((command.get_name().to_owned(), help));
+        }
+        for (name, help) in helps {
+            assert!(help.contains("Examples:"), "{name}: no examples");
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{name}: {line}");
+            }
+        }
     }
 
     #[test]

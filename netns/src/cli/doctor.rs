@@ -12,6 +12,11 @@ use crate::doctor;
 use crate::lab::state::StateDir;
 /// `doctor`
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  netns-setup doctor
+  netns-setup doctor --install
+  netns-setup doctor --json")]
 pub(super) struct Doctor {
     /// Install what is missing (Debian packages; as root or with sudo -n)
     #[arg(long)]

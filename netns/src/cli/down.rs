@@ -24,6 +24,11 @@ const END: Duration = Duration::from_secs(10);
 
 /// `down`
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  netns-setup down
+  netns-setup down --volumes        forget the data too
+  netns-setup -p second down        the lab of that name, from anywhere")]
 pub(super) struct Down {
     /// Remove the volumes too: data and secrets are gone
     #[arg(short, long)]

@@ -17,13 +17,27 @@ const FOLLOW: Duration = Duration::from_millis(100);
 
 /// `logs`
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  netns-setup logs
+  netns-setup logs -f order-service product-service-2
+  netns-setup logs --tail 20 --no-log-prefix postgres > postgres.log
+
+A log is what the program itself has written, byte by byte. Nothing adds times
+to its lines: Docker's --timestamps and --since do not exist here.")]
 pub(super) struct Logs {
     /// Go on as more is written, until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
     /// Only so many lines of each, from the end
-    #[arg(short = 'n', long, value_name = "LINES")]
-    pub tail: Option<usize>,
+    #[arg(short = 'n', long, value_name = "LINES", value_parser = lines)]
+    pub tail: Option<Lines>,
+    /// No names before the lines
+    #[arg(long)]
+    pub no_log_prefix: bool,
+    /// No colours, even on a terminal
+    #[arg(long)]
+    pub no_color: bool,
     /// Services or instances [default: all]
     pub services: Vec<String>,
 }
@@ -31,7 +45,12 @@ pub(super) struct Logs {
 pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
     let state = project::find(global)?;
     let names = chosen(&instances(&state), &logs.services)?;
-    let mut streams = Streams::new(&state, names, logs.tail);
+    let tail = logs.tail.and_then(|Lines(lines)| lines);
+    let mut streams = Streams::new(&state, names, tail);
+    streams.bare = logs.no_log_prefix;
+    if logs.no_color {
+        streams.paint = Paint::none();
+    }
     streams.pump()?;
     while logs.follow && state.is_up() {
         std::thread::sleep(FOLLOW);
@@ -46,6 +65,23 @@ pub(super) struct Streams {
     streams: Vec<(String, Follower)>,
     paint: Paint,
     width: usize,
+    /// Lines as they are, without a name before them.
+    bare: bool,
+}
+
+/// How many lines from the end; `None`: all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lines(Option<usize>);
+
+/// Parses a number of lines, or Docker's `all`.
+fn lines(text: &str) -> Result<Lines, String> {
+    match text {
+        "all" => Ok(Lines(None)),
+        _ => text
+            .parse()
+            .map(|lines| Lines(Some(lines)))
+            .map_err(|_| "expected a number of lines, or all".to_owned()),
+    }
 }
 
 impl Streams {
@@ -63,16 +99,16 @@ impl Streams {
             streams,
             paint: Paint::stdout(),
             width,
+            bare: false,
         }
     }
 
     /// Prints what has been written since.
     pub(super) fn pump(&mut self) -> std::io::Result<()> {
-        let (paint, width) = (self.paint, self.width);
-        for (number, (name, follower)) in self.streams.iter_mut().enumerate() {
-            let prefix = paint.instance(number, &format!("{name:<width$} |"));
+        let prefixes = self.prefixes();
+        for ((_, follower), prefix) in self.streams.iter_mut().zip(prefixes) {
             let mut text = String::new();
-            follower.read(&mut |line| text.push_str(&format!("{prefix} {line}\n")))?;
+            follower.read(&mut |line| text.push_str(&format!("{prefix}{line}\n")))?;
             if !text.is_empty() {
                 out(&text)?;
             }
@@ -82,16 +118,23 @@ impl Streams {
 
     /// Prints lines that were left without an end.
     fn finish(&mut self) -> std::io::Result<()> {
-        let (paint, width) = (self.paint, self.width);
-        for (number, (name, follower)) in self.streams.iter_mut().enumerate() {
+        let prefixes = self.prefixes();
+        for ((_, follower), prefix) in self.streams.iter_mut().zip(prefixes) {
             if let Some(rest) = follower.rest() {
-                out(&format!(
-                    "{} {rest}\n",
-                    paint.instance(number, &format!("{name:<width$} |"))
-                ))?;
+                out(&format!("{prefix}{rest}\n"))?;
             }
         }
         Ok(())
+    }
+
+    /// What stands before the lines of each.
+    fn prefixes(&self) -> Vec<String> {
+        let (paint, width) = (self.paint, self.width);
+        let prefix = |(number, (name, _)): (usize, &(String, Follower))| match self.bare {
+            true => String::new(),
+            false => format!("{} ", paint.instance(number, &format!("{name:<width$} |"))),
+        };
+        self.streams.iter().enumerate().map(prefix).collect()
     }
 }
 

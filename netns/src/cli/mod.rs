@@ -1,13 +1,19 @@
 //! The command line: reads it, does what it asks, says how it went.
 
 mod args;
+mod completion;
 mod config;
+mod cp;
 mod doctor;
 mod down;
+mod events;
 mod exec;
 mod failure;
+mod inside;
 mod kill;
 mod logs;
+mod ls;
+mod port;
 mod progress;
 mod project;
 mod ps;
@@ -15,13 +21,17 @@ mod pty;
 mod restart;
 mod secret;
 mod start;
+mod stats;
 mod steer;
 mod stop;
 mod summary;
 mod terminal;
+mod top;
+mod unpack;
 mod until;
 mod up;
 mod uplink;
+mod version;
 mod wait;
 
 use std::process::ExitCode;
@@ -68,6 +78,14 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Some(Command::Ps(form)) => ps::run(global, form),
         Some(Command::Logs(logs)) => logs::run(global, logs),
         Some(Command::Exec(exec)) => exec::run(global, exec),
+        Some(Command::Cp(cp)) => cp::run(global, cp),
+        Some(Command::Top(top)) => top::run(global, top),
+        Some(Command::Stats(stats)) => stats::run(global, stats),
+        Some(Command::Events(events)) => events::run(global, events),
+        Some(Command::Port(port)) => port::run(global, port),
+        Some(Command::Ls(ls)) => ls::run(global, ls),
+        Some(Command::Version(version)) => version::run(version),
+        Some(Command::Completion(completion)) => completion::run(completion),
         Some(Command::Config(config)) => config::run(global, config),
         Some(Command::Doctor(doctor)) => doctor::run(doctor),
         Some(Command::Secret(secret)) => secret::run(global, secret),

@@ -4,25 +4,139 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 
-use super::args::{Global, Json};
+use clap::{Args, ValueEnum};
+
+use super::args::Global;
 use super::failure::{Code, Failure};
 use super::summary::paragraph;
-use super::terminal::{Paint, QUOTED, counted, cut, duration, out, table};
+use super::terminal::{Paint, QUOTED, counted, cut, duration, out, say, table};
 use super::{project, until, uplink};
 use crate::compose::byte_size;
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
 
-pub(super) fn run(global: &Global, form: &Json) -> Result<u8, Failure> {
+/// `ps`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  netns-setup ps
+  netns-setup ps -a                   also what has completed or was stopped
+  netns-setup ps product-service
+  netns-setup ps --format json | jq '.instances[] | .name, .state'
+  netns-setup logs $(netns-setup ps -q product-service)
+
+STATE is healthy or unhealthy where the service has a health check. What failed
+or keeps ending is always shown, with the last lines of its log. JSON is about
+all instances, whatever is chosen of them.")]
+pub(super) struct Ps {
+    /// Those that have completed or were stopped as well
+    #[arg(short, long)]
+    pub all: bool,
+    /// Names of instances only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Names of services only
+    #[arg(long, conflicts_with = "quiet")]
+    pub services: bool,
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
+    pub format: Format,
+    /// The same as --format json
+    #[arg(long)]
+    pub json: bool,
+    /// Services or instances [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub wanted: Vec<String>,
+}
+
+/// How the status is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Table,
+    /// For scripts
+    Json,
+}
+
+pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
-    let status = status(&state)?;
-    if form.json {
+    let mut status = status(&state)?;
+    if ps.json || ps.format == Format::Json {
         out(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
-    } else {
-        out(&shown(&status))?;
+        return Ok(0);
+    }
+    let mut instances: Vec<InstanceStatus> =
+        chosen(&status, &ps.wanted)?.into_iter().cloned().collect();
+    let before = instances.len();
+    instances.retain(|instance| ps.all || !ps.wanted.is_empty() || !is_over(instance));
+    let hidden = before - instances.len();
+    if ps.quiet || ps.services {
+        let mut names: Vec<String> = instances
+            .into_iter()
+            .map(|instance| {
+                if ps.services {
+                    instance.service
+                } else {
+                    instance.name
+                }
+            })
+            .collect();
+        names.dedup();
+        let text: String = names.iter().map(|name| format!("{name}\n")).collect();
+        out(&text)?;
+        return Ok(0);
+    }
+    status.instances = instances;
+    out(&shown(&status))?;
+    if hidden > 0 {
+        let what = counted(hidden, "instance is over", "instances are over");
+        say(&format!("{what} and not shown; see `ps --all`"));
     }
     Ok(0)
+}
+
+/// Completed, or stopped on purpose.
+fn is_over(instance: &InstanceStatus) -> bool {
+    matches!(
+        instance.state,
+        InstanceState::Completed | InstanceState::Stopped
+    )
+}
+
+/// The instances of these names, or of the services of these names; all when there are none.
+///
+/// # Errors
+/// When a name is neither.
+pub(super) fn chosen<'a>(
+    status: &'a Status,
+    wanted: &[String],
+) -> Result<Vec<&'a InstanceStatus>, Failure> {
+    let is = |instance: &InstanceStatus, name: &String| {
+        [&instance.name, &instance.service].contains(&name)
+    };
+    let unknown = wanted
+        .iter()
+        .find(|name| !status.instances.iter().any(|instance| is(instance, name)));
+    if let Some(unknown) = unknown {
+        let names: Vec<&str> = status
+            .instances
+            .iter()
+            .map(|instance| instance.name.as_str())
+            .collect();
+        return Err(Failure::new(
+            Code::Failed,
+            format!(
+                "error: no service or instance is named {unknown}; there are: {}",
+                names.join(", ")
+            ),
+        ));
+    }
+    Ok(status
+        .instances
+        .iter()
+        .filter(|instance| wanted.is_empty() || wanted.iter().any(|name| is(instance, name)))
+        .collect())
 }
 
 /// Asks the lab how it stands, and adds what only the host can know.

@@ -17,6 +17,10 @@ const SECRETS: &str = "/run/secrets";
 
 /// `secret`
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  netns-setup secret                the names
+  netns-setup secret admin-token")]
 pub(super) struct Secret {
     /// Its name, as in admin-token; without it: the names
     pub name: Option<String>,

@@ -116,7 +116,7 @@ pub(super) fn ask(
                     message: format!("error: {message}"),
                 });
             }
-            Reply::Ended { .. } | Reply::Status(_) | Reply::Exited { .. } => {}
+            _ => {}
         }
     }
     Err(Failure::new(Code::Failed, "error: the lab ended"))

@@ -13,11 +13,23 @@ fn wanted(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Whether what is printed goes to a terminal.
+#[must_use]
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// How text is painted for one stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint(bool);
 
 impl Paint {
+    /// Never any colour.
+    #[must_use]
+    pub(super) fn none() -> Self {
+        Self(false)
+    }
+
     /// For standard output.
     #[must_use]
     pub(super) fn stdout() -> Self {

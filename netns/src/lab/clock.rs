@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the clock module")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Counts from the moment it was made, monotonically.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,14 @@ impl Clock {
     pub fn instant(self, time: Duration) -> Instant {
         self.0 + time
     }
+}
+
+/// Milliseconds since 1970-01-01 00:00 UTC, by the machine's clock, which may be set.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, millis)
 }
 
 /// A duration in whole milliseconds, as reports give it.

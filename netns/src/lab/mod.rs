@@ -24,6 +24,8 @@
 //!   `tail`; `network_ms` and `ready_ms` are the figures of bring-up. Exit code 1 when the lab is not up.
 //! - **`exec -T TARGET COMMAND...`** runs on the caller's own standard streams and returns the command's exit code. `router` and `world`
 //!   are targets too: there, and with `--privileged` in an instance's network, it is a program of the machine run as the lab's root.
+//! - **`stats --no-stream --json`** prints an array of [`usage::InstanceUsage`] with `cpu_percent`; **`events --json`** one object a line;
+//!   **`ls --json`** the labs below the base folder, **`ls -q`** the names of those that are up.
 //! - **`secret admin-token`** prints the token and nothing else.
 //! - **`down`** returns when every process of the lab is gone; 0 also when it was not up.
 //! - `kill -9` of `ps --json`'s `pid` ends everything at once; the next `up` works.
@@ -31,14 +33,17 @@
 pub mod build;
 pub mod client;
 pub mod clock;
+pub mod events;
 pub mod groups;
 pub mod init;
 pub mod launch;
 pub mod listen;
 pub mod logs;
+pub mod processes;
 pub mod protocol;
 pub mod state;
 pub mod supervise;
+pub mod usage;
 
 /// Where a sandbox looks for programs unless the file says otherwise, as in the official images.
 pub const SANDBOX_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::compose::Limits;
 use crate::kernel::sandbox::Window;
+use crate::lab::events::Event;
+use crate::lab::usage::Usages;
 use crate::plan::{Direct, Held};
 
 /// The protocol's version. A lab that was started by another version of the program is told from a broken one by it.
@@ -48,6 +50,15 @@ pub enum Request {
     /// Run a program in an instance's sandbox, on the three descriptors that come with the request. Answered by [`Reply::Exited`]
     /// once it ended. Further bytes on the connection are signal numbers to pass on, one a byte; closing it kills the program.
     Exec(Exec),
+    /// Answered by one [`Reply::Usage`].
+    Usage,
+    /// [`Reply::Event`] lines as things happen, until the lab or the connection ends.
+    Events {
+        /// Also what happened since then, in milliseconds since 1970.
+        since_unix_ms: Option<u64>,
+        /// Ends with what happened then.
+        until_unix_ms: Option<u64>,
+    },
 }
 
 /// A program to run inside the lab.
@@ -108,6 +119,10 @@ pub enum Steer {
 pub enum Reply {
     /// How things stand.
     Status(Box<Status>),
+    /// What the instances use.
+    Usage(Usages),
+    /// Something happened to an instance.
+    Event(Event),
     /// Something happened.
     Progress(Progress),
     /// The program that [`Request::Exec`] started has ended.
@@ -258,6 +273,9 @@ pub struct Status {
     /// Where its bring-up is held (`up --until`); not there when it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// The Compose files that it was read from.
+    #[serde(default)]
+    pub files: Vec<PathBuf>,
     /// Published ports.
     pub published: Vec<PublishedPort>,
     /// How this host reaches the instances by their own addresses; `None`: not at all.

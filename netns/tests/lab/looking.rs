@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::setting::{Lab, Setting, UP, said};
 use crate::steps::{Steps, now};
 use crate::terminal::{Terminal, end_of};
+use crate::watching;
 
 /// A server that says hello, and something idle with a volume.
 const FILE: &str = r#"
@@ -28,6 +29,7 @@ services:
           print $$c "HTTP/1.0 200 OK\r\n\r\nhello\n";
           close $$c;
         }
+    restart: always
     deploy: { replicas: 2 }
     ports: ["127.0.0.1:${HTTP_PORT}:8000"]
     stop_grace_period: 100ms
@@ -74,6 +76,27 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             restored(&lab),
         )
         .await;
+    steps
+        .step("top, port, ps, logs and version", watching::lists(&lab))
+        .await;
+    steps
+        .step("stats agrees with /proc and ip", watching::stats(&lab))
+        .await;
+    steps
+        .step(
+            "events tells what happens and what has happened",
+            watching::events(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "cp carries files, folders and streams both ways",
+            watching::copies(setting, &lab),
+        )
+        .await;
+    steps
+        .step("ls finds the lab", watching::list(setting, &lab))
+        .await;
     if let Some([ps, exec]) = steps
         .step("ps and exec answer at once", latencies(&lab))
         .await
@@ -82,7 +105,10 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         steps.figure("exec SERVICE true, median of 20", format!("{exec:.1} ms"));
     }
     steps
-        .step("it goes down", async { lab.expect(&["down"]).await })
+        .step(
+            "a lab that was killed is not listed as up",
+            watching::list_of_the_dead(&lab),
+        )
         .await;
 }
 

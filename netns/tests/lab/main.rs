@@ -27,6 +27,7 @@ mod shop;
 mod steps;
 mod terminal;
 mod uplink;
+mod watching;
 
 use std::process::ExitCode;
 

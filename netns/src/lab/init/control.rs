@@ -8,16 +8,21 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::serve::{Located, Message, Place};
 use crate::kernel::reaper::Reaper;
 use crate::kernel::sandbox::{self, Streams};
+use crate::lab::clock::unix_ms;
+use crate::lab::events::Event;
 use crate::lab::protocol::{MAX_REQUEST, Reply, Request, line, parse_request};
 
 /// How long a connection may take to say what it wants.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than any lab is listened to: tokio's timers end after some two years.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Descriptors that come with [`Request::Exec`].
 const STREAMS: usize = 3;
 
@@ -58,7 +63,7 @@ async fn converse(
 ) -> io::Result<()> {
     let (text, fds) = tokio::time::timeout(REQUEST_TIMEOUT, receive(&stream)).await??;
     let request = parse_request(&text);
-    let _hearing = matches!(request, Ok(Request::Down)).then_some(hearing);
+    let _hearing = matches!(request, Ok(Request::Down | Request::Events { .. })).then_some(hearing);
     match request {
         Err(message) => say(&mut stream, &refusal(message)).await,
         Ok(Request::Status) => {
@@ -67,6 +72,29 @@ async fn converse(
             match answer.await {
                 Ok(status) => say(&mut stream, &Reply::Status(Box::new(status))).await,
                 Err(_) => Ok(()), // the lab is ending
+            }
+        }
+        Ok(Request::Usage) => {
+            let (sender, answer) = oneshot::channel();
+            let _ = messages.send(Message::Usage(sender));
+            let Ok(survey) = answer.await else {
+                return Ok(());
+            };
+            let usages = tokio::task::spawn_blocking(|| survey.measure()).await?;
+            say(&mut stream, &Reply::Usage(usages)).await
+        }
+        Ok(Request::Events {
+            since_unix_ms,
+            until_unix_ms,
+        }) => {
+            let (sender, answer) = oneshot::channel();
+            let _ = messages.send(Message::Events {
+                since_unix_ms,
+                answer: sender,
+            });
+            match answer.await {
+                Ok((past, coming)) => tell(&mut stream, past, coming, until_unix_ms).await,
+                Err(_) => Ok(()),
             }
         }
         Ok(Request::Down) => {
@@ -100,6 +128,39 @@ async fn converse(
                 Err(_) => return Ok(()),
             };
             say(&mut stream, &reply).await
+        }
+    }
+}
+
+/// Tells what happened and what happens, until the lab ends, the listener goes away, or it is `until_unix_ms`.
+async fn tell(
+    stream: &mut UnixStream,
+    past: Vec<Event>,
+    mut coming: broadcast::Receiver<Event>,
+    until_unix_ms: Option<u64>,
+) -> io::Result<()> {
+    let is_due = |event: &Event| until_unix_ms.is_none_or(|until| event.at_unix_ms <= until);
+    for event in past.into_iter().filter(is_due) {
+        say(stream, &Reply::Event(event)).await?;
+    }
+    let left = until_unix_ms.map_or(FOREVER, |until| {
+        Duration::from_millis(until.saturating_sub(unix_ms()))
+    });
+    let end = tokio::time::sleep(left.min(FOREVER));
+    tokio::pin!(end);
+    let mut byte = [0_u8];
+    loop {
+        tokio::select! {
+            event = coming.recv() => match event {
+                Ok(event) => say(stream, &Reply::Event(event)).await?,
+                Err(RecvError::Lagged(missed)) => {
+                    let message = format!("{missed} events were missed: they were not read fast enough");
+                    return say(stream, &refusal(message)).await;
+                }
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            () = &mut end => return Ok(()),
+            _ = stream.read(&mut byte) => return Ok(()),
         }
     }
 }

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use super::events::Journal;
 use super::hand::Hand;
 use super::listener::Listener;
 use super::process::Starter;
@@ -41,6 +42,7 @@ pub(super) struct Keeper {
     pub(super) hands: BTreeMap<Id, Hand>,
     pub(super) starter: Starter,
     pub(super) listeners: Vec<Listener>,
+    pub(super) journal: Journal,
     pub(super) detached: bool,
     /// Whether the uplink stands.
     pub(super) connected: bool,
@@ -82,6 +84,7 @@ impl Keeper {
             hands,
             starter,
             listeners: vec![Listener::of_everything(to_launcher)],
+            journal: Journal::default(),
             detached: false,
             connected: false,
             stage: Stage::ComingUp,
@@ -127,6 +130,7 @@ impl Keeper {
             Message::Exited { id, run, exit } => {
                 if let Some(hand) = self.hand_of(id, run) {
                     hand.ended(exit);
+                    self.note_end(id, exit);
                     self.take(Event::Exited(id, exit));
                 }
             }
@@ -137,6 +141,15 @@ impl Keeper {
             }
             Message::Status(answer) => {
                 let _ = answer.send(self.status()); // the one who asked may be gone
+            }
+            Message::Usage(answer) => {
+                let _ = answer.send(self.survey());
+            }
+            Message::Events {
+                since_unix_ms,
+                answer,
+            } => {
+                let _ = answer.send(self.journal.listen(since_unix_ms));
             }
             Message::Down(replies) => {
                 self.listeners.push(Listener::of_everything(replies));
@@ -171,10 +184,12 @@ impl Keeper {
             Ok(pid) => {
                 hand.pid = Some(pid);
                 hand.problem = None;
+                self.note_start(id);
                 Event::Started(id)
             }
             Err(problem) => {
-                hand.problem = Some(problem);
+                hand.problem = Some(problem.clone());
+                self.note(id, "start_failed", &[("reason", problem)]);
                 Event::StartFailed(id)
             }
         };

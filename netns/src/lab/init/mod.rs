@@ -5,6 +5,7 @@
 
 mod allotment;
 mod control;
+mod events;
 mod hand;
 mod instance;
 mod keeper;
@@ -17,6 +18,7 @@ mod report;
 mod serve;
 mod status;
 mod steer;
+mod usage;
 
 use std::fs::{self, File};
 use std::io;

@@ -20,7 +20,7 @@ const TAIL: usize = 8;
 impl Keeper {
     /// Tells whoever listens about instances that reached another state.
     pub(super) fn show_changes(&mut self, now: Time) {
-        let mut news = Vec::new();
+        let (mut news, mut changes) = (Vec::new(), Vec::new());
         for (id, slot) in self.supervisor.slots() {
             let Some(hand) = self.hands.get_mut(&id) else {
                 continue;
@@ -30,6 +30,7 @@ impl Keeper {
                 continue;
             }
             let had_been = std::mem::replace(&mut hand.shown, state);
+            changes.push((id, had_been, state));
             // That a one-shot runs is no news: what counts is that it completes.
             if state == InstanceState::Running && self.supervisor.is_one_shot(id) {
                 continue;
@@ -55,6 +56,9 @@ impl Keeper {
                 detail,
             };
             news.push((id, progress));
+        }
+        for (id, had_been, state) in changes {
+            self.note_state(id, had_been, state);
         }
         for (id, progress) in news {
             self.tell(Some(id), &progress);
@@ -162,6 +166,9 @@ impl Keeper {
             stopping: self.supervisor.is_stopping(),
             unenforced: self.unenforced(),
             held: self.lab.held.clone(),
+            files: (self.lab.project.sources.iter())
+                .map(|source| source.path.clone())
+                .collect(),
             published: self
                 .lab
                 .plan

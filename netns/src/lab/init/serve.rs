@@ -7,10 +7,11 @@ use std::time::Duration;
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use super::keeper::Keeper;
 use super::process::Starter;
+use super::usage::Survey;
 use super::{Lab, control, launcher};
 use crate::kernel::namespace::NetNamespace;
 use crate::kernel::reaper::{Exit, Reaper};
@@ -18,6 +19,7 @@ use crate::kernel::relay::{Relay, Upstream};
 use crate::kernel::sandbox::ExecSpec;
 use crate::kernel::{Identity, Network, uplink};
 use crate::lab::clock::Clock;
+use crate::lab::events;
 use crate::lab::protocol::{Exec, Reply, Status, Steer, line};
 use crate::lab::supervise::Id;
 use crate::plan::ROUTER;
@@ -44,6 +46,11 @@ pub(super) enum Message {
         healthy: bool,
     },
     Status(oneshot::Sender<Status>),
+    Usage(oneshot::Sender<Survey>),
+    Events {
+        since_unix_ms: Option<u64>,
+        answer: oneshot::Sender<(Vec<events::Event>, broadcast::Receiver<events::Event>)>,
+    },
     Down(UnboundedSender<Reply>),
     Steer {
         steer: Steer,

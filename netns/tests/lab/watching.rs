@@ -1,0 +1,331 @@
+//! What a running lab tells of itself, held against `/proc`, `ip` and what was done to it.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::instance::signal_process;
+use crate::setting::{Lab, Setting, said};
+
+/// `stats`: the processes of the sandbox, its interface's counters, and the processor that something burns.
+pub(crate) async fn stats(lab: &Lab<'_>) -> Result<()> {
+    let burn = "while [ ! -e /data/enough ]; do :; done";
+    lab.expect(&["exec", "-d", "idle", "/bin/sh", "-c", burn])
+        .await?;
+    let download = "exec 3<>/dev/tcp/web/8000; echo >&3; cat <&3";
+    for _ in 0..3 {
+        lab.expect(&["exec", "idle", "/bin/bash", "-c", download])
+            .await?;
+    }
+    let text = lab.expect(&["stats", "--no-stream", "--json"]).await?;
+    let link = lab
+        .expect(&[
+            "exec",
+            "--privileged",
+            "idle",
+            "ip",
+            "-j",
+            "-s",
+            "link",
+            "show",
+            "eth0",
+        ])
+        .await?;
+    let pid = lab.instance("idle-1").await?.pid.context("idle-1 runs")?;
+    let tasks = tasks_of_namespace(pid)?;
+    lab.expect(&["exec", "idle", "/bin/sh", "-c", ": > /data/enough"])
+        .await?;
+
+    let all: Value = serde_json::from_str(&text)?;
+    let idle = all
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|row| row["name"] == "idle-1")
+        .context("idle-1 in stats")?;
+    let figure = |name: &str| {
+        idle[name]
+            .as_u64()
+            .with_context(|| format!("{name}: {idle}"))
+    };
+    let burnt = idle["cpu_percent"].as_f64().context("cpu_percent")?;
+    ensure!(
+        burnt > 5.0,
+        "something burns a processor, and it shows {burnt} %"
+    );
+    ensure!(figure("pids")? == tasks, "{tasks} tasks in /proc: {idle}");
+    let memory = figure("memory_bytes")?;
+    ensure!((50_000..200_000_000).contains(&memory), "{idle}");
+    // The neighbours' questions (ARP) may have come in between.
+    let links: Value = serde_json::from_str(&link)?;
+    for (name, way) in [("rx_bytes", "rx"), ("tx_bytes", "tx")] {
+        let counted = links[0]["stats64"][way]["bytes"]
+            .as_u64()
+            .context("ip -s")?;
+        let shown = figure(name)?;
+        ensure!(
+            shown > 300 && shown <= counted && counted - shown < 2000,
+            "{name}: ip counts {counted}, stats {shown}"
+        );
+    }
+    let table = lab.expect(&["stats", "--no-stream", "web"]).await?;
+    ensure!(
+        table.contains("web-2") && !table.contains("idle-1"),
+        "{table}"
+    );
+    fits(&table)
+}
+
+/// Threads of every process in the PID namespace of `pid`, as the host's `/proc` has them.
+fn tasks_of_namespace(pid: i32) -> Result<u64> {
+    let namespace = std::fs::read_link(format!("/proc/{pid}/ns/pid"))?;
+    let mut tasks = 0;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let path = entry.path();
+        if std::fs::read_link(path.join("ns/pid")).is_ok_and(|link| link == namespace) {
+            tasks += std::fs::read_dir(path.join("task")).map_or(0, |tasks| tasks.count() as u64);
+        }
+    }
+    Ok(tasks)
+}
+
+/// `top`, `port`, `ps` and `version`.
+pub(crate) async fn lists(lab: &Lab<'_>) -> Result<()> {
+    let pid = lab.instance("idle-1").await?.pid.context("idle-1 runs")?;
+    let top = lab.expect(&["top", "idle"]).await?;
+    let line = top
+        .lines()
+        .find(|line| line.contains("sleep 3600"))
+        .with_context(|| top.clone())?;
+    ensure!(
+        line.split_whitespace().nth(1) == Some(&pid.to_string()) && !top.contains("perl"),
+        "{top}"
+    );
+    let address = lab.expect(&["port", "web", "8000"]).await?;
+    ensure!(
+        address.trim() == format!("127.0.0.1:{}", lab.http_port),
+        "port: {address}"
+    );
+    let refused = lab.refused(1, &["port", "web", "81"]).await?;
+    ensure!(refused.contains("8000"), "{refused}");
+    ensure!(
+        lab.expect(&["ps", "-q"]).await? == "idle-1\nweb-1\nweb-2\n",
+        "ps -q"
+    );
+    ensure!(
+        lab.expect(&["ps", "--services"]).await? == "idle\nweb\n",
+        "ps --services"
+    );
+    let table = lab.expect(&["ps", "web"]).await?;
+    ensure!(
+        table.matches("\nweb-").count() == 2 && !table.contains("idle"),
+        "{table}"
+    );
+    fits(&table)?;
+    lab.refused(1, &["ps", "nobody"]).await?;
+    let bare = lab.expect(&["logs", "--no-log-prefix", "idle"]).await?;
+    ensure!(bare == "one\n", "logs: {bare:?}");
+    ensure!(
+        lab.expect(&["version", "--short"]).await?.trim() == env!("CARGO_PKG_VERSION"),
+        "version"
+    );
+    Ok(())
+}
+
+fn fits(table: &str) -> Result<()> {
+    let wide = table.lines().find(|line| line.chars().count() > 80);
+    ensure!(wide.is_none(), "more than 80 columns: {wide:?}");
+    Ok(())
+}
+
+/// `events`: what a killed process and its restart leave behind, and what a listener hears meanwhile.
+pub(crate) async fn events(lab: &Lab<'_>) -> Result<()> {
+    let mut listener =
+        tokio::process::Command::from(lab.command(&["events", "--json", "--since", "1h"]))
+            .stdout(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(
+        listener.stdout.take().context("its output")?,
+    ));
+    // Once the past has begun to arrive, what happens next is heard as well.
+    lines.next_line().await?.context("a first event")?;
+    signal_process(&lab.instance("web-2").await?, Signal::SIGKILL)?;
+    let hearing = async {
+        let mut heard = Vec::new();
+        while let Some(line) = lines.next_line().await? {
+            let event: Value = serde_json::from_str(&line)?;
+            let again = event["attributes"]["restarts"] == "1";
+            heard.push(event);
+            if again {
+                break;
+            }
+        }
+        anyhow::Ok(heard)
+    };
+    let heard = tokio::time::timeout(std::time::Duration::from_secs(20), hearing)
+        .await
+        .context("the restart is not told")??;
+    let die = heard
+        .iter()
+        .find(|event| event["action"] == "die")
+        .context("die")?;
+    ensure!(
+        die["id"] == "web-2" && die["service"] == "web" && die["attributes"]["exitCode"] == "137",
+        "{die}"
+    );
+    drop(listener);
+    let past = lab
+        .expect(&["events", "--since", "1h", "--until", "0s"])
+        .await?;
+    for wanted in [
+        "start web-1 (service=web)",
+        "health_status: healthy idle-1 (service=idle)",
+        "die web-2 (exitCode=137, service=web)",
+        "start web-2 (restarts=1, service=web)",
+    ] {
+        ensure!(past.contains(wanted), "{wanted} is not in:\n{past}");
+    }
+    let of_idle = lab
+        .expect(&["events", "--since", "1h", "--until", "0s", "idle"])
+        .await?;
+    ensure!(!of_idle.contains("web-"), "{of_idle}");
+    Ok(())
+}
+
+/// `ls`: what is up, and not what was killed.
+pub(crate) async fn list(setting: &Setting, lab: &Lab<'_>) -> Result<()> {
+    let found = |text: &str| -> Result<Value> {
+        let labs: Vec<Value> = serde_json::from_str(text)?;
+        let one = labs
+            .into_iter()
+            .find(|one| one["name"] == lab.name.as_str());
+        Ok(one.unwrap_or_default())
+    };
+    let up = found(&lab.expect(&["ls", "--json"]).await?)?;
+    ensure!(
+        up["status"] == "up" && up["running"] == 3 && up["instances"] == 3,
+        "{up}"
+    );
+    ensure!(
+        up["files"][0]
+            .as_str()
+            .is_some_and(|file| file.ends_with("/looking/compose.yaml")),
+        "{up}"
+    );
+    fits(&lab.expect(&["ls"]).await?)?;
+    // Without a Compose file in sight.
+    let output = setting.netns_setup().args(["ls", "-q"]).output()?;
+    let names = String::from_utf8(output.stdout)?;
+    ensure!(names.lines().any(|name| name == lab.name), "{names}");
+    Ok(())
+}
+
+/// To be called when the lab has been killed.
+pub(crate) async fn list_of_the_dead(lab: &Lab<'_>) -> Result<()> {
+    crate::instance::kill_process(lab.first_process().await?)?;
+    test_support::eventually("a killed lab is not listed as up", || async {
+        let names = lab.expect(&["ls", "-q"]).await?;
+        ensure!(!names.lines().any(|name| name == lab.name), "{names}");
+        let all = lab.expect(&["ls", "--all"]).await?;
+        ensure!(
+            all.lines()
+                .any(|line| line.starts_with(&lab.name) && line.contains("down")),
+            "{all}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// `cp`, both ways, of files, folders and streams; `tar` is the judge.
+pub(crate) async fn copies(setting: &Setting, lab: &Lab<'_>) -> Result<()> {
+    let here = setting.folder("looking/here")?;
+    let path = |name: &str| here.join(name).to_string_lossy().into_owned();
+    // Larger than any pipe.
+    let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    std::fs::create_dir_all(here.join("folder/inner"))?;
+    std::fs::write(here.join("folder/inner/big"), &big)?;
+    std::fs::write(here.join("note"), "a note\n")?;
+    lab.expect(&["cp", &path("note"), "idle:/data/renamed"])
+        .await?;
+    lab.expect(&["cp", &path("folder"), "idle:/data"]).await?;
+    let listed = lab
+        .expect(&[
+            "exec",
+            "idle",
+            "/bin/sh",
+            "-c",
+            "cat /data/renamed; cd /data/folder; find . -type f; id -u; stat -c %u inner/big",
+        ])
+        .await?;
+    ensure!(
+        listed == "a note\n./inner/big\n65532\n65532\n",
+        "inside: {listed}"
+    );
+    lab.expect(&["cp", "idle:/data/folder", &path("back")])
+        .await?;
+    ensure!(std::fs::read(here.join("back/inner/big"))? == big, "back");
+    lab.expect(&["cp", "--index", "1", "idle:/data/renamed", &path("back")])
+        .await?;
+    ensure!(
+        std::fs::read_to_string(here.join("back/renamed"))? == "a note\n",
+        "a file into a folder"
+    );
+    lab.expect(&["cp", "idle:/data/folder/.", &path("contents")])
+        .await?;
+    ensure!(here.join("contents/inner/big").exists(), "contents");
+
+    let stream = lab.run(&["cp", "idle:/data/folder", "-"]).await?;
+    let archive = here.join("archive.tar");
+    std::fs::write(&archive, &stream.stdout)?;
+    let output = Command::new("tar").arg("-tf").arg(&archive).output()?;
+    let names: BTreeSet<String> = String::from_utf8(output.stdout)?
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    ensure!(
+        names.contains("folder/inner/big"),
+        "{names:?} {}",
+        said(&stream)
+    );
+    let mut command = lab.command(&["cp", "-", "idle:/tmp"]);
+    let output = command.stdin(std::fs::File::open(&archive)?).output()?;
+    ensure!(output.status.success(), "{}", said(&output));
+    lab.expect(&["exec", "idle", "test", "-s", "/tmp/folder/inner/big"])
+        .await?;
+
+    // A sandbox that means ill: a link out of the target, and nothing beyond what the copy was asked for.
+    let outside = here.join("outside");
+    std::fs::create_dir_all(&outside)?;
+    let trap = format!(
+        "mkdir /data/trap; ln -s {} /data/trap/link",
+        outside.display()
+    );
+    lab.expect(&["exec", "idle", "/bin/sh", "-c", &trap])
+        .await?;
+    lab.expect(&["cp", "idle:/data/trap", &path("trap")])
+        .await?;
+    ensure!(
+        std::fs::symlink_metadata(here.join("trap/link"))?.is_symlink(),
+        "a link stays one"
+    );
+    for (argv, words) in [
+        (["cp", "idle:/no/such", "."], "No such file"),
+        (["cp", &path("note"), "idle:/usr/"], "Read-only"),
+        (
+            ["cp", "idle:/etc/hosts", "/no/such/folder/x"],
+            "/no/such/folder/x",
+        ),
+        (["cp", "nobody:/etc/hosts", "."], "nobody"),
+        (["cp", &path("missing"), "idle:/tmp"], "missing"),
+    ] {
+        let refused = lab.refused(1, &argv).await?;
+        ensure!(refused.contains(words), "{argv:?}: {refused}");
+    }
+    lab.refused(2, &["cp", "idle:/a", "web:/b"]).await?;
+    Ok(())
+}
