@@ -1,4 +1,4 @@
-//! What a sandbox shows, and what it does not.
+//! What a sandbox shows. What it keeps its programs from is the story of confinement in the tests of a lab.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -17,33 +17,11 @@ ask uid id -u
 ask gid id -g
 ask user id -un
 ask hostname hostname
-ask capabilities sh -c 'grep ^Cap /proc/self/status | cut -f2 | sort -u'
-ask no_new_privs sh -c 'grep NoNewPrivs /proc/self/status | cut -f2'
-ask pid sh -c 'readlink /proc/self/ns/pid >/dev/null; echo $PPID'
-ask processes sh -c 'ls -d /proc/[0-9]* | wc -l'
 ask blocked sh -c 'grep ^SigBlk /proc/1/status | cut -f2'
 ask ignored sh -c 'grep ^SigIgn /proc/1/status | cut -f2 | tail -c 9 | sed s/^8/0/'
-ask shadow cat /etc/shadow
-ask home ls /home /root
-ask outside ls "$OUTSIDE"
-ask sibling cat "$OUTSIDE/sibling/secret"
-ask user_namespace unshare -U true
-ask mount_namespace unshare -m true
-ask mount mount -t tmpfs none /tmp
-ask unmount umount /usr
-ask remount mount -o remount,rw,bind /usr
-ask filter sh -c 'grep ^Seccomp: /proc/self/status | cut -f2'
-ask keyring perl -e 'syscall(250, 0, -3, 0) >= 0 or die'
-ask raw_socket perl -MSocket -e 'socket(S, PF_INET, SOCK_RAW, 1) or die'
-ask packet_socket perl -e 'socket(S, 17, 3, 0x0300) or die'
-ask write_root touch /file
 ask write_usr touch /usr/file
-ask write_etc touch /etc/passwd
-ask write_sysctl sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
-ask sysrq sh -c 'echo b >/proc/sysrq-trigger && cat /proc/sysrq-trigger'
 ask timers cat /proc/timer_list
 ask write_dev touch /dev/file
-ask device mknod /tmp/null c 1 3
 ask tmp touch /tmp/file
 ask shm touch /dev/shm/file
 ask volume sh -c 'echo data >/var/lib/thing/data/file'
@@ -55,22 +33,16 @@ ask planted sh -c 'cat /var/lib/thing/data/link/passwd | head -1'
 ask hosts sh -c 'tail -1 /etc/hosts | cut -f2'
 ask random sh -c 'head -c1 /dev/urandom | wc -c'
 ask old_root sh -c 'ls -d /.old-root'
-ask mounts_of_machine sh -c 'grep -c ext4 /proc/self/mounts >/dev/null; grep -cw "/tmp/.*" /proc/self/mounts'
 "#;
 
 pub(crate) fn sees_only_its_own(lab: &mut Lab) {
-    let (data, secrets, sibling) = (
-        lab.volume("data"),
-        lab.volume("secrets"),
-        lab.volume("sibling"),
-    );
+    let (data, secrets) = (lab.volume("data"), lab.volume("secrets"));
     fs::write(secrets.join("own"), "own secret").unwrap();
-    fs::write(sibling.join("secret"), "not yours").unwrap();
     symlink("/etc", data.join("link")).unwrap();
     let config = lab.folder.path().join("thing.conf");
     fs::write(&config, "configured").unwrap();
 
-    let mut probe = spec(
+    let probe = spec(
         &["sh", "-c", PROBE],
         vec![
             bind(&secrets, "/run/secrets", true),
@@ -86,9 +58,6 @@ pub(crate) fn sees_only_its_own(lab: &mut Lab) {
             },
         ],
     );
-    probe
-        .env
-        .insert("OUTSIDE".into(), lab.folder.path().display().to_string());
     let (text, exit) = lab.start(&probe).unwrap().finish();
     assert_eq!(exit, Exit::Code(0), "{text}");
 
@@ -97,31 +66,12 @@ pub(crate) fn sees_only_its_own(lab: &mut Lab) {
         ("gid", "65532"),
         ("user", "nonroot"),
         ("hostname", "box-1"),
-        ("capabilities", "0000000000000000"),
-        ("no_new_privs", "1"),
         ("blocked", "0000000000000000"),
         // The lower half, less signal 32, which the C library ignores for itself in what it spawns.
         ("ignored", "00000000"),
-        ("shadow", "refused"),
-        ("home", "refused"),
-        ("outside", "refused"),
-        ("sibling", "refused"),
-        ("user_namespace", "refused"),
-        ("mount_namespace", "refused"),
-        ("mount", "refused"),
-        ("unmount", "refused"),
-        ("remount", "refused"),
-        ("filter", "2"),
-        ("keyring", "refused"),
-        ("raw_socket", "refused"),
-        ("packet_socket", "refused"),
-        ("write_root", "refused"),
         ("write_usr", "refused"),
-        ("write_etc", "refused"),
-        ("write_sysctl", "refused"),
         ("timers", ""),
         ("write_dev", "refused"),
-        ("device", "refused"),
         ("tmp", ""),
         ("shm", ""),
         ("volume", ""),

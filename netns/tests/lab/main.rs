@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
+mod confinement;
 mod dial;
 mod examples;
 mod faults;
@@ -19,6 +20,7 @@ mod looking;
 mod outages;
 mod playhost;
 mod policy;
+mod probe;
 mod refusals;
 mod residue;
 mod sandbox;
@@ -45,6 +47,7 @@ enum Story {
     Residue,
     Shop,
     Uplink,
+    Confinement,
 }
 
 /// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
@@ -57,6 +60,7 @@ const STORIES: &[(&str, Story)] = &[
     ("residue", Story::Residue),
     ("shop", Story::Shop),
     ("uplink", Story::Uplink),
+    ("confinement", Story::Confinement),
 ];
 
 impl Story {
@@ -70,6 +74,7 @@ impl Story {
             Self::Residue => kills::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
             Self::Uplink => uplink::tell(steps, setting).await,
+            Self::Confinement => confinement::tell(steps, setting).await,
         }
     }
 }
@@ -79,6 +84,12 @@ fn main() -> ExitCode {
         return dial::main(&targets.to_string_lossy());
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((probe::ARGUMENT, rest)) = arguments
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+    {
+        return probe::main(rest);
+    }
     if arguments.iter().any(|argument| argument == "--list") {
         for (name, _) in STORIES {
             println!("{name}: test");

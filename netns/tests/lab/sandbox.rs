@@ -1,6 +1,6 @@
 //! What an instance can and cannot see and do.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::setting::{Lab, said};
 
@@ -78,26 +78,8 @@ pub(crate) async fn databases_are_apart(lab: &Lab<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A service holds no privilege, sees no secret that is not its own, no file and no process of the host or of a sibling.
-pub(crate) async fn services_are_confined(lab: &Lab<'_>) -> Result<()> {
-    for instance in lab.instances().await? {
-        let pid = instance
-            .pid
-            .with_context(|| format!("{} does not run", instance.name))?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        for needed in [
-            "CapEff:\t0000000000000000",
-            "CapPrm:\t0000000000000000",
-            "CapBnd:\t0000000000000000",
-            "NoNewPrivs:\t1",
-        ] {
-            ensure!(
-                status.contains(needed),
-                "{}: {needed} is not so: {status}",
-                instance.name
-            );
-        }
-    }
+/// A service sees its own secrets, processes and names, and no others. What it cannot do is the story of its confinement.
+pub(crate) async fn services_see_their_own(lab: &Lab<'_>) -> Result<()> {
     let own = [
         "admin-token",
         "catalog-owner-password",
@@ -115,20 +97,9 @@ pub(crate) async fn services_are_confined(lab: &Lab<'_>) -> Result<()> {
         said.contains(&format!("secrets: {}\n", own.join(" "))),
         "product-service sees {said}"
     );
-    let state = lab.state();
-    for forbidden in [
-        "cat /etc/shadow".to_owned(),
-        format!("ls {}", state.display()),
-        "ls /root /home/*".to_owned(),
-        "touch /usr/intruder".to_owned(),
-        "touch /app/product-service".to_owned(),
-        "unshare --user true".to_owned(),
-        "echo x > /proc/sys/net/ipv4/ip_forward".to_owned(),
-        "[ $(ls -d /proc/[0-9]* | wc -l) -gt 10 ]".to_owned(),
-    ] {
-        let (ok, said) = shell(lab, "product-service-1", &forbidden).await?;
-        ensure!(!ok, "product-service can do `{forbidden}`: {said}");
-    }
+    let many = "[ $(ls -d /proc/[0-9]* | wc -l) -gt 10 ]";
+    let (ok, said) = shell(lab, "product-service-1", many).await?;
+    ensure!(!ok, "it sees other processes: {said}");
     let (ok, said) = shell(
         lab,
         "product-service-1",
@@ -139,11 +110,6 @@ pub(crate) async fn services_are_confined(lab: &Lab<'_>) -> Result<()> {
     ensure!(
         said.contains("postgres") && !said.contains("api-gateway"),
         "it knows the names it may reach, and no others: {said}"
-    );
-    let (ok, said) = shell(lab, "product-service-1", "exit 42").await?;
-    ensure!(
-        !ok && said.contains("exit status: 42"),
-        "a program's exit code passes through: {said}"
     );
     Ok(())
 }

@@ -101,6 +101,11 @@ impl Setting {
             .join("compose.yaml")
     }
 
+    /// This test's own program, where the user of a sandbox can read it.
+    pub(crate) fn own_program(&self) -> PathBuf {
+        self.project.join("lab")
+    }
+
     /// A folder for files of one story.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.scratch.path().join(name);
@@ -180,6 +185,7 @@ pub(crate) struct Lab<'a> {
     setting: &'a Setting,
     pub(crate) name: String,
     file: PathBuf,
+    overrides: Vec<PathBuf>,
     environment: Vec<(String, String)>,
     /// The network namespace that it takes for the host's; none: this test's own.
     host: Option<PathBuf>,
@@ -215,6 +221,7 @@ impl<'a> Lab<'a> {
             setting,
             name: name.into(),
             file,
+            overrides: Vec::new(),
             environment,
             host: None,
             http_port,
@@ -223,6 +230,12 @@ impl<'a> Lab<'a> {
         };
         lab.watcher = Some(watcher(&lab.command(&["down", "--volumes"]))?);
         Ok(lab)
+    }
+
+    /// The same lab with a further Compose file, which overrides the first.
+    pub(crate) fn with(mut self, file: PathBuf) -> Self {
+        self.overrides.push(file);
+        self
     }
 
     /// The public door from the host.
@@ -243,12 +256,11 @@ impl<'a> Lab<'a> {
     /// netns-setup on this lab, not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.setting.netns_setup();
-        command
-            .arg("-p")
-            .arg(&self.name)
-            .arg("-f")
-            .arg(&self.file)
-            .args(arguments);
+        command.arg("-p").arg(&self.name).arg("-f").arg(&self.file);
+        for file in &self.overrides {
+            command.arg("-f").arg(file);
+        }
+        command.args(arguments);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         match &self.host {
             Some(host) => within(host, &command),

@@ -91,8 +91,8 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step(
-            "services are confined",
-            sandbox::services_are_confined(&lab),
+            "services see their own secrets, processes and names",
+            sandbox::services_see_their_own(&lab),
         )
         .await;
     steps

@@ -9,6 +9,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{ForkResult, sethostname};
 
+use super::seccomp::Filter;
 use super::wire::{self, DESCRIPTORS, Report, Request};
 use super::{SandboxSpec, join, privileges, program, root, visit};
 use crate::kernel::failure::{Failure, Step};
@@ -43,6 +44,7 @@ fn spawn(
     socket: &UnixStream,
 ) -> Result<(), Failure> {
     let [stdin, stdout, stderr, network] = fds;
+    let filter = Filter::compile()?;
     setns(&network, CloneFlags::CLONE_NEWNET).step(|| "enter its network namespace".into())?;
     drop(network);
     unshare(
@@ -64,6 +66,7 @@ fn spawn(
                 stderr,
                 terminal: false,
             },
+            Some(&filter),
         )
     })
 }

@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_dumpable;
 
 use super::init::{cgroup_namespace, fork_program};
+use super::seccomp::Filter;
 use super::wire::DESCRIPTORS;
 use super::{ExecSpec, ProcessLimits, console, privileges, program};
 use crate::kernel::failure::{Failure, Step};
@@ -22,6 +23,7 @@ pub(super) fn exec(
     socket: &UnixStream,
 ) -> Result<(), Failure> {
     let [stdin, stdout, stderr, target] = fds;
+    let filter = Filter::compile()?;
     let identity = Identity::current().step(|| "read the lab's id map".into())?;
     set_dumpable(false).step(|| "close itself to others".into())?;
     // The sandbox shows no control groups.
@@ -47,6 +49,6 @@ pub(super) fn exec(
         setns(&target, CloneFlags::CLONE_NEWUSER).step(|| "enter its user namespace".into())?;
         drop(target);
         privileges::drop_all()?;
-        program::execute(&spec.argv, &spec.env, &spec.cwd, &standard)
+        program::execute(&spec.argv, &spec.env, &spec.cwd, &standard, Some(&filter))
     })
 }

@@ -26,12 +26,13 @@ pub(super) struct Standard {
     pub(super) terminal: bool,
 }
 
-/// Becomes the program.
+/// Becomes the program, confined by `filter` if there is one.
 pub(super) fn execute(
     argv: &[String],
     env: &BTreeMap<String, String>,
     cwd: &Path,
     standard: &Standard,
+    filter: Option<&Filter>,
 ) -> Result<Infallible, Failure> {
     let Some(name) = argv.first() else {
         return Err(Failure::of("execute the program", "no program is named"));
@@ -63,8 +64,9 @@ pub(super) fn execute(
         .step(|| "connect its standard streams".into())?;
     sys::close_on_exec_from_3().step(|| "close other descriptors".into())?;
     sys::reset_signals().step(|| "reset its signals".into())?;
-    // The last of all: nothing that prepares a sandbox is in its list.
-    Filter::compile()?.install()?;
+    if let Some(filter) = filter {
+        filter.install()?; // the last of all: what prepares a sandbox is not in the list
+    }
     execve(&program_path, &arguments, &environment)
         .step(|| format!("execute {program}"))
         .map_err(|failure| match Errno::from_raw(failure.errno) {

@@ -33,7 +33,7 @@ pub(super) fn exec(
     fork_program(socket, || {
         privileges::new_session()?;
         let standard = console::standard([stdin, stdout, stderr], spec.terminal)?;
-        program::execute(&spec.argv, &spec.env, &spec.cwd, &standard).map_err(|failure| {
+        program::execute(&spec.argv, &spec.env, &spec.cwd, &standard, None).map_err(|failure| {
             match (failure.errno, &failure.remedy) {
                 // What is said of programs in a sandbox is not true here.
                 (libc::ENOENT, Some(_)) => failure.remedy("it is not installed on this machine"),

@@ -1,0 +1,247 @@
+//! Whether anything gets out of a sandbox: every attempt of [`probe::list`](crate::probe::list) from inside each service of the shop.
+
+mod stage;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use netns_setup::kernel::sandbox::seccomp::Filter;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::instance::descendants;
+use crate::probe::list::{ATTEMPTS, Attempt};
+use crate::probe::{self, Place};
+use crate::setting::{Lab, Setting, UP};
+use crate::steps::{Steps, now};
+use stage::Stage;
+
+/// Where this test's own program is in every sandbox.
+const PROBE: &str = "/probe";
+/// The one-shot service, which has ended by the time the others run: its own program tries.
+const ONE_SHOT: &str = "secrets";
+/// How often somebody comes into a sandbox for whoever lies in wait to see three of them, each there for less than a millisecond.
+const MOST_COMINGS: usize = 500;
+const SERVICES: [&str; 6] = [
+    "api-gateway",
+    "order-service",
+    "postgres",
+    "product-service",
+    "redis",
+    "service-registry",
+];
+
+pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
+    let prepared = async {
+        let lab = Lab::new(setting, "confinement", setting.compose_file())?;
+        let stage = Stage::set(setting, &lab)?;
+        let lab = lab.with(stage.override_file(setting)?);
+        Ok((lab, stage))
+    };
+    let Some((lab, mut stage)) = steps
+        .step("something to get hold of is planted", prepared)
+        .await
+    else {
+        return;
+    };
+    if steps
+        .step(
+            "the shop comes up, a health check of which wants to be filtered",
+            lab.expect(&UP),
+        )
+        .await
+        .is_none()
+    {
+        return;
+    }
+    let permitted = async {
+        stage.world.sibling = lab.instance("redis-1").await?.pid.context("redis runs")?;
+        let outside = compare(Place::Outside, ATTEMPTS, &stage.outside(Place::Outside)?)?;
+        Ok(outside
+            + compare(
+                Place::Namespaces,
+                ATTEMPTS,
+                &stage.outside(Place::Namespaces)?,
+            )?)
+    };
+    if let Some(count) = steps
+        .step("nothing stops these attempts outside a sandbox", permitted)
+        .await
+    {
+        steps.figure(
+            "attempts with a positive control",
+            format!("{count} of {}", ATTEMPTS.len()),
+        );
+    }
+    let mut denied = 0;
+    for service in SERVICES {
+        denied += steps
+            .step(
+                &format!("nothing gets out of {service}"),
+                stage.tried_inside(&lab, service),
+            )
+            .await
+            .unwrap_or_default();
+    }
+    denied += steps
+        .step(
+            &format!("nothing gets out of {ONE_SHOT}, tried by its own program"),
+            one_shot(&lab),
+        )
+        .await
+        .unwrap_or_default();
+    steps.figure(
+        "attempts denied",
+        format!(
+            "{denied} ({} from each of {} sandboxes)",
+            ATTEMPTS.len(),
+            SERVICES.len() + 1
+        ),
+    );
+    let terminal = stage.on_the_callers_terminal(&lab);
+    steps
+        .step(
+            "the terminal of whoever calls `exec` is out of reach",
+            terminal,
+        )
+        .await;
+    steps
+        .step(
+            "who lies in wait for `exec` gets hold of nothing",
+            ambush(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "every process of every sandbox is filtered and has no privilege",
+            processes(&lab),
+        )
+        .await;
+    if let Some(cost) = steps
+        .step("the filter's cost is measured", async { cost() })
+        .await
+    {
+        steps.figure("the filter", cost);
+    }
+    steps.step("it goes down", lab.expect(&["down"])).await;
+}
+
+/// Compares what a probe said with the table: how many attempts that were.
+fn compare(place: Place, attempts: &[Attempt], said: &str) -> Result<usize> {
+    let root = nix::unistd::geteuid().is_root();
+    let answers = probe::answers(said)?;
+    let expected = attempts
+        .iter()
+        .filter(|attempt| attempt.expected(place, root).is_some())
+        .count();
+    ensure!(
+        answers.len() == expected,
+        "{} of {expected} were tried: {said}",
+        answers.len()
+    );
+    let mut wrong = String::new();
+    for (number, answer) in &answers {
+        let attempt = &attempts[*number];
+        let expected = attempt.expected(place, root).unwrap_or_default();
+        if !expected.contains(answer) {
+            writeln!(
+                wrong,
+                "{}: tries to {}: {answer:?}, not {expected:?}",
+                place.name(),
+                attempt.to
+            )?;
+        }
+    }
+    ensure!(wrong.is_empty(), "{wrong}");
+    Ok(answers.len())
+}
+
+/// Watches from inside while others come in.
+async fn ambush(lab: &Lab<'_>) -> Result<()> {
+    let watch = ["exec", "-T", "redis", PROBE, probe::ARGUMENT];
+    let mut watch = tokio::process::Command::from(lab.command(&watch));
+    let mut watcher = watch
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut said = BufReader::new(watcher.stdout.take().context("its output")?).lines();
+    ensure!(said.next_line().await?.as_deref() == Some("watching"));
+    for _ in 0..MOST_COMINGS {
+        lab.expect(&["exec", "-T", "redis", "true"]).await?;
+        if watcher.try_wait()?.is_some() {
+            break;
+        }
+    }
+    drop(watcher.stdin.take());
+    let result = said.next_line().await?.context("what it saw")?;
+    ensure!(result == "3 shut, 0 caught", "{result}");
+    Ok(())
+}
+
+async fn one_shot(lab: &Lab<'_>) -> Result<usize> {
+    let log = lab.state().join(format!("logs/{ONE_SHOT}-1.log"));
+    compare(Place::Sandbox, ATTEMPTS, &fs::read_to_string(log)?)
+}
+
+/// What the kernel says of every process in the sandboxes, as the host sees them.
+async fn processes(lab: &Lab<'_>) -> Result<()> {
+    for instance in lab.instances().await? {
+        let pid = instance
+            .pid
+            .with_context(|| format!("{} does not run", instance.name))?;
+        for process in descendants(pid)? {
+            let Ok(status) = fs::read_to_string(format!("/proc/{}/status", process.pid)) else {
+                continue; // it has ended
+            };
+            for needed in [
+                "CapInh:\t0000000000000000",
+                "CapPrm:\t0000000000000000",
+                "CapEff:\t0000000000000000",
+                "CapBnd:\t0000000000000000",
+                "CapAmb:\t0000000000000000",
+                "NoNewPrivs:\t1",
+                "Seccomp:\t2",
+            ] {
+                ensure!(
+                    status.contains(needed),
+                    "{}: {needed} is not so: {status}",
+                    instance.name
+                );
+            }
+        }
+    }
+    // As a person sees it. A program in the router is the machine's own, in no sandbox.
+    for (target, mode) in [("redis", 2), ("router", 0)] {
+        let status = [
+            "exec",
+            "-T",
+            target,
+            "grep",
+            "Seccomp:",
+            "/proc/self/status",
+        ];
+        let said = lab.expect(&status).await?;
+        ensure!(said == format!("Seccomp:\t{mode}\n"), "{target}: {said}");
+    }
+    Ok(())
+}
+
+/// Compiles and loads the filter in a thread of this test, which stays the only one it confines.
+fn cost() -> Result<String> {
+    let measured = std::thread::spawn(|| {
+        let began = now();
+        let filter = Filter::compile()?;
+        let compiled = now();
+        filter.install()?;
+        let micros = |duration: std::time::Duration| duration.as_micros();
+        Ok::<_, netns_setup::kernel::Failure>(format!(
+            "{} instructions, {} µs to compile, {} µs to load",
+            filter.instructions(),
+            micros(compiled - began),
+            micros(compiled.elapsed())
+        ))
+    });
+    Ok(measured.join().ok().context("the measuring thread")??)
+}
