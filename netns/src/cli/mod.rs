@@ -87,7 +87,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Some(Command::Version(version)) => version::run(version),
         Some(Command::Completion(completion)) => completion::run(completion),
         Some(Command::Config(config)) => config::run(global, config),
-        Some(Command::Doctor(doctor)) => doctor::run(doctor),
+        Some(Command::Doctor(doctor)) => doctor::run(global, doctor),
         Some(Command::Secret(secret)) => secret::run(global, secret),
         Some(Command::SandboxInit) => Err(Failure::new(
             failure::Code::Usage,

@@ -12,7 +12,8 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::Uid;
 
-use super::machine::program;
+use super::apparmor;
+use super::machine::{Machine, program};
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const CLUSTERS: &str = "/etc/postgresql-common/createcluster.conf";
@@ -21,12 +22,12 @@ const SAVED: &str = "before-netns-setup";
 /// Exit code 101 is "action forbidden by policy".
 const FORBID: &str = "#!/bin/sh\n# Put here by netns-setup while it installs packages.\nexit 101\n";
 
-/// Installs `packages`, as root, through `sudo -n`, or not at all.
+/// Installs `packages`, and an AppArmor profile for this program when one is wanted of `machine`: as root, through `sudo -n`, or not at all.
 ///
 /// # Errors
 /// When this is no Debian, when there is no way to be root (the message says what to run), or when apt-get fails.
-pub(super) fn install(packages: &[&str]) -> io::Result<()> {
-    if program("apt-get").is_none() {
+pub(super) fn install(packages: &[&str], machine: Option<&Machine>) -> io::Result<()> {
+    if !packages.is_empty() && program("apt-get").is_none() {
         let message = format!(
             "there is no apt-get here; install what these Debian packages bring: {}",
             packages.join(" ")
@@ -35,6 +36,12 @@ pub(super) fn install(packages: &[&str]) -> io::Result<()> {
     }
     if !Uid::effective().is_root() {
         return through_sudo(packages);
+    }
+    if let Some(machine) = machine {
+        apparmor::install(machine)?;
+    }
+    if packages.is_empty() {
+        return Ok(());
     }
     let redis_is_new = packages.contains(&"redis-server");
     let _policy = Replaced::with(Path::new(POLICY), FORBID, 0o755)?;
@@ -107,11 +114,11 @@ fn through_sudo(packages: &[&str]) -> io::Result<()> {
         probe.status().is_ok_and(|status| status.success())
     });
     if !allowed {
-        let message = format!(
-            "these packages are missing: {}\nroot has to install them; run: {}",
-            packages.join(" "),
-            command()
-        );
+        let what = match packages {
+            [] => "AppArmor needs a profile for this program".to_owned(),
+            packages => format!("these packages are missing: {}", packages.join(" ")),
+        };
+        let message = format!("{what}\nroot has to install them; run: {}", command());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
     let mut again = Command::new("sudo");

@@ -4,42 +4,83 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::Uid;
 
-use super::listeners::{Listener, listener};
+use super::asked::{Answer, ask};
+use super::asks::{self, Asks};
+use super::docker::Docker;
+use super::limits::Limits;
+use super::listeners::listener;
+use super::software::Wants;
+use super::trial::{self, Refused};
+use crate::compose::{Project, Run, Server};
+use crate::kernel::cgroup;
+use crate::lab::clock::Clock;
+use crate::lab::state::StateDir;
 
 /// Where Debian keeps PostgreSQL, one folder a major version.
 const POSTGRES: &str = "/usr/lib/postgresql";
-/// The ports that the shop publishes unless told otherwise.
-const PORTS: [u16; 3] = [8080, 3000, 3001];
+
+/// How long programs are waited for, from the first look on.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// The switches that limit how many namespaces an owner may have; none of them may be 0.
+const NAMESPACES: [&str; 6] = [
+    "max_user_namespaces",
+    "max_net_namespaces",
+    "max_mnt_namespaces",
+    "max_pid_namespaces",
+    "max_ipc_namespaces",
+    "max_uts_namespaces",
+];
 
 /// What was found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     /// Whether the caller is root.
     pub root: bool,
+    /// This program.
+    pub program: PathBuf,
+    /// The kernel's release.
+    pub release: String,
     /// Why a child could not enter a user namespace with a network, mount and PID namespace of its own; none when it could.
     pub namespaces: Option<String>,
-    /// `user.max_user_namespaces`.
-    pub max_user_namespaces: Option<u64>,
+    /// `user.max_*_namespaces`, by name.
+    pub namespace_numbers: BTreeMap<&'static str, u64>,
     /// Whether AppArmor keeps unprivileged programs from using user namespaces (Ubuntu 23.10 and newer).
     pub apparmor_restricts: bool,
+    /// The text of the profile that `--install` writes, when there is one.
+    pub apparmor_profile: Option<String>,
     /// Whether Debian's older switch, `kernel.unprivileged_userns_clone`, is off.
     pub clone_switched_off: bool,
-    /// Features the kernel refused in a namespace: `bridge`, `veth`, `nf_tables`, `nat`; empty when all work.
-    pub kernel_lacks: BTreeSet<String>,
-    /// Whether the kernel's features could be tried at all.
-    pub kernel_tried: bool,
+    /// What the kernel refused in a namespace; none when nothing could be tried.
+    pub refused: Option<Refused>,
+    /// `bridge-nf-call-iptables`; none when there is no br_netfilter.
+    pub bridge_calls: Option<u64>,
+    /// Whether the kernel has IPVS; none when that cannot be told.
+    pub ipvs: Option<bool>,
     /// Programs by name, with their path.
     pub programs: BTreeMap<String, PathBuf>,
+    /// What programs say of their version.
+    pub versions: BTreeMap<String, String>,
     /// Major versions of the PostgreSQL server, ascending.
     pub postgres: BTreeSet<u32>,
-    /// Published ports that are taken.
-    pub taken: BTreeMap<u16, Listener>,
-    /// Whether there is apt-get.
-    pub debian: bool,
+    /// What the services of the Compose file are made of.
+    pub wants: Wants,
+    /// What the Compose file asks of this host, or why that is not known.
+    pub asks: Result<Asks, String>,
+    /// How much there is.
+    pub limits: Limits,
+    /// What Docker answers; none when it was not asked.
+    pub docker: Option<Docker>,
 }
+
+/// Whose machine it is to be: the Compose file and its lab's folder, or why there is none; and the folder of all labs.
+pub type Wanted<'a> = (Result<(&'a Project, &'a StateDir), String>, &'a Path);
 
 impl Machine {
     /// Looks only at what a lab cannot do without and no package brings.
@@ -47,19 +88,50 @@ impl Machine {
     pub fn namespaces_only() -> Self {
         Self {
             root: Uid::effective().is_root(),
+            program: std::env::current_exe().unwrap_or_default(),
+            release: text("/proc/sys/kernel/osrelease"),
             namespaces: try_namespaces(),
-            max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
+            namespace_numbers: NAMESPACES
+                .iter()
+                .filter_map(|name| Some((*name, number(&format!("/proc/sys/user/{name}"))?)))
+                .collect(),
             apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
                 == Some(1),
+            apparmor_profile: fs::read_to_string(super::apparmor::PROFILE).ok(),
             clone_switched_off: number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0),
-            ..Self::default()
+            refused: None,
+            bridge_calls: None,
+            ipvs: None,
+            programs: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            postgres: BTreeSet::new(),
+            wants: Wants::default(),
+            asks: Err("not looked at".to_owned()),
+            limits: Limits::default(),
+            docker: None,
         }
     }
 
     /// Looks at this machine.
     #[must_use]
-    pub fn probe() -> Self {
-        let names = ["nft", "ip", "redis-server", "cc", "cargo", "unshare"];
+    pub fn probe(wanted: &Wanted<'_>) -> Self {
+        let clock = Clock::start();
+        // The slow ones first: they answer while the rest is looked at.
+        let asked =
+            ["nft", "redis-server", "valkey-server"].map(|name| (name, ask(name, &["--version"])));
+        let engine = ask("docker", &["version", "--format", "{{json .}}"]);
+        let compose = ask("docker", &["compose", "version", "--short"]);
+        let buildx = ask("docker", &["buildx", "version"]);
+        let names = [
+            "nft",
+            "ip",
+            "tc",
+            "redis-server",
+            "valkey-server",
+            "cc",
+            "cargo",
+            "unshare",
+        ];
         let programs: BTreeMap<String, PathBuf> = names
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), program(name)?)))
@@ -68,19 +140,128 @@ impl Machine {
         let tools = ["ip", "nft", "unshare"]
             .iter()
             .all(|name| programs.contains_key(*name));
-        let kernel = (alone.namespaces.is_none() && tools).then(kernel_lacks);
+        let (project, folder) = wanted;
         Self {
-            kernel_tried: kernel.is_some(),
-            kernel_lacks: kernel.unwrap_or_default(),
+            refused: (alone.namespaces.is_none() && tools)
+                .then(trial::tried)
+                .flatten(),
+            bridge_calls: number("/proc/sys/net/bridge/bridge-nf-call-iptables"),
+            ipvs: ipvs(&alone.release),
             postgres: postgres_versions(Path::new(POSTGRES)),
-            taken: PORTS
-                .iter()
-                .filter_map(|port| Some((*port, listener(*port)?)))
+            wants: project
+                .as_ref()
+                .map_or_else(|_| Wants::default(), |(project, _)| wants(project)),
+            asks: project
+                .as_ref()
+                .map_err(Clone::clone)
+                .map(|(project, state)| asks_of(project, state)),
+            limits: Limits {
+                groups: Some(groups()),
+                files: getrlimit(Resource::RLIMIT_NOFILE)
+                    .ok()
+                    .map(|(_, hard)| hard),
+                inotify: number("/proc/sys/fs/inotify/max_user_instances"),
+                backlog: number("/proc/sys/net/core/somaxconn"),
+                room: room(folder),
+            },
+            versions: asked
+                .into_iter()
+                .filter_map(|(name, asked)| {
+                    Some((
+                        name.to_owned(),
+                        asked.answer(clock, PATIENCE).line()?.to_owned(),
+                    ))
+                })
                 .collect(),
-            debian: program("apt-get").is_some(),
+            docker: Some(Docker {
+                engine: engine.answer(clock, PATIENCE),
+                compose: compose.answer(clock, PATIENCE),
+                buildx: buildx.answer(clock, PATIENCE),
+            }),
             programs,
             ..alone
         }
+    }
+}
+
+fn wants(project: &Project) -> Wants {
+    let runs = |wanted: fn(&Run) -> bool| {
+        project
+            .services
+            .values()
+            .any(|service| wanted(&service.run))
+    };
+    Wants {
+        postgres: runs(|run| matches!(run, Run::Server(Server::Postgres))),
+        redis: runs(|run| matches!(run, Run::Server(Server::Redis))),
+        cargo: runs(|run| matches!(run, Run::Cargo { .. })),
+    }
+}
+
+fn asks_of(project: &Project, state: &StateDir) -> Asks {
+    let ports = asks::ports(project);
+    Asks {
+        taken: ports
+            .iter()
+            .filter_map(|port| Some((*port, listener(*port)?)))
+            .collect(),
+        ports,
+        subnets: project
+            .networks
+            .iter()
+            .map(|(name, network)| (name.clone(), network.subnet))
+            .collect(),
+        routes: fs::read_to_string("/proc/net/route")
+            .ok()
+            .map(|table| asks::routes(&table)),
+        is_up: state.is_up(),
+    }
+}
+
+/// What control groups can limit here, or why they cannot and what to do.
+fn groups() -> Result<String, (String, String)> {
+    let ground = cgroup::survey().map_err(|why| (why.reason, why.remedy.unwrap_or_default()))?;
+    let names: Vec<&str> = ground
+        .controllers()
+        .into_iter()
+        .map(cgroup::Controller::name)
+        .collect();
+    let v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    Ok(format!("v{}: {}", if v2 { 2 } else { 1 }, names.join(", ")))
+}
+
+/// The room in the nearest folder that there is already.
+fn room(folder: &Path) -> Option<(u64, String)> {
+    let there = folder.ancestors().find(|folder| folder.exists())?;
+    let room = statvfs(there).ok()?;
+    let bytes = room.blocks_available().checked_mul(room.fragment_size())?;
+    Some((bytes, folder.display().to_string()))
+}
+
+/// Whether the kernel has IPVS: loaded, a module that Docker would load, or said by the kernel's own configuration.
+fn ipvs(release: &str) -> Option<bool> {
+    if Path::new("/proc/net/ip_vs").exists() {
+        return Some(true);
+    }
+    let modules = Path::new("/lib/modules").join(release);
+    let lists =
+        ["modules.dep", "modules.builtin"].map(|list| fs::read_to_string(modules.join(list)));
+    if lists.iter().any(Result::is_ok) {
+        return Some(
+            lists
+                .iter()
+                .flatten()
+                .any(|list| list.contains("/ip_vs.ko")),
+        );
+    }
+    // A kernel that says how it was configured.
+    let config = "/proc/config.gz";
+    if !Path::new(config).exists() {
+        return None;
+    }
+    match ask("zgrep", &["-E", "^CONFIG_IP_VS=", config]).answer(Clock::start(), PATIENCE) {
+        Answer::Said { well, out, err } if err.is_empty() => Some(well && !out.is_empty()),
+        _ => None,
     }
 }
 
@@ -109,6 +290,13 @@ pub(super) fn postgres_versions(folder: &Path) -> BTreeSet<u32> {
     servers
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()
+}
+
+fn text(file: &str) -> String {
+    fs::read_to_string(file)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 fn number(file: &str) -> Option<u64> {
@@ -143,54 +331,5 @@ fn try_namespaces() -> Option<String> {
     match child.status() {
         Ok(_) => None,
         Err(error) => Some(error.to_string()),
-    }
-}
-
-/// Makes one of everything in a namespace that ends with the probe.
-fn kernel_lacks() -> BTreeSet<String> {
-    let attempts = [
-        ("bridge", "ip link add probe type bridge"),
-        ("veth", "ip link add probe0 type veth peer name probe1"),
-        (
-            "nf_tables",
-            "nft add table inet probe && nft 'add chain inet probe f { type filter hook forward priority 0; }' && nft add rule inet probe f ct state established accept",
-        ),
-        (
-            "nat",
-            "nft add table inet probe && nft 'add chain inet probe n { type nat hook prerouting priority dstnat; }' && nft add rule inet probe n tcp dport 1 dnat ip to 10.0.0.1:1",
-        ),
-        (
-            "reject",
-            "nft add table inet probe && nft 'add chain inet probe i { type filter hook input priority 0; }' && nft add rule inet probe i reject with icmpx admin-prohibited",
-        ),
-    ];
-    let script: String = attempts
-        .iter()
-        .map(|(name, command)| format!("({command}) >/dev/null 2>&1 || echo {name}\n"))
-        .collect();
-    let output = Command::new(program("unshare").unwrap_or_else(|| "unshare".into()))
-        .args([
-            "--user",
-            "--map-root-user",
-            "--net",
-            "/bin/sh",
-            "-c",
-            &script,
-        ])
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
-        .stdin(Stdio::null())
-        .output();
-    match output {
-        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(str::to_owned)
-            .collect(),
-        Ok(_) | Err(_) => attempts
-            .iter()
-            .map(|(name, _)| (*name).to_owned())
-            .collect(),
     }
 }

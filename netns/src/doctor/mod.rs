@@ -1,42 +1,73 @@
 //! Says what a machine lacks to run the lab, and installs it.
 //!
 //! Probing (`machine`) is apart from judging (`checks`, `preflight`), so that what is said about a machine can be tested without
-//! having that machine.
+//! having that machine. What cannot be found out is said to be unknown; nothing is guessed, and nothing changed without `--install`.
 
+mod apparmor;
+mod asked;
+mod asks;
+mod check;
 mod checks;
+mod docker;
 mod install;
+mod kernel;
+mod limits;
 mod listeners;
 mod machine;
 mod preflight;
 mod programs;
+mod report;
+mod software;
+mod trial;
 
-pub use checks::{Check, State, checks};
+pub use asked::Answer;
+pub use asks::Asks;
+pub use check::{Check, Group, State};
+pub use checks::checks;
+pub use docker::Docker;
+pub use limits::Limits;
 pub use listeners::{Listener, listener};
-pub use machine::Machine;
+pub use machine::{Machine, Wanted};
 pub use preflight::preflight;
+pub use software::Wants;
+pub use trial::Refused;
 
 use std::io::{self, Write};
 
-/// Examines this machine, with `install` brings in the Debian packages that are missing, and reports to `out`, as a table or as a JSON
-/// list. What package tools say goes to standard error. True when nothing that is needed is missing.
+/// Examines this machine for what is `wanted` of it, with `install` brings in what is missing (Debian packages, an AppArmor profile for
+/// this program), and reports to `out`, as a table or as a JSON list of [`Check`]s. What package tools say goes to standard error. True
+/// when nothing that is needed is missing; with `install`, nothing that can be installed: a port that is taken today is no concern of it.
 ///
 /// # Errors
 /// When `out` cannot be written, or a package tool cannot be run.
-pub fn run(install: bool, json: bool, out: &mut impl Write) -> io::Result<bool> {
-    let mut found = checks(&Machine::probe());
+pub fn run(
+    install: bool,
+    json: bool,
+    wanted: &Wanted<'_>,
+    out: &mut impl Write,
+) -> io::Result<bool> {
+    let mut machine = Machine::probe(wanted);
+    let mut found = checks(&machine);
     if install {
         let packages = checks::packages(&found);
-        if !packages.is_empty() {
-            install::install(&packages)?;
-            found = checks(&Machine::probe());
+        let profile = apparmor::is_wanted(&machine);
+        if !packages.is_empty() || profile {
+            install::install(&packages, profile.then_some(&machine))?;
+            machine = Machine::probe(wanted);
+            found = checks(&machine);
         }
+        found.retain(|check| matches!(check.group, Group::Kernel | Group::Programs));
         let well = checks::well(&found);
         // Before `make up` a machine that is ready is not worth a table.
         if well && !json {
-            if packages.is_empty() {
+            let mut done: Vec<&str> = packages;
+            if profile {
+                done.push(apparmor::PROFILE);
+            }
+            if done.is_empty() {
                 writeln!(out, "This machine has everything the lab needs.")?;
             } else {
-                writeln!(out, "Installed: {}.", packages.join(", "))?;
+                writeln!(out, "Installed: {}.", done.join(", "))?;
             }
             return Ok(true);
         }
@@ -45,9 +76,8 @@ pub fn run(install: bool, json: bool, out: &mut impl Write) -> io::Result<bool> 
         serde_json::to_writer_pretty(&mut *out, &found)?;
         writeln!(out)?;
     } else {
-        checks::table(&found, out)?;
-        let packages = checks::packages(&found);
-        if !packages.is_empty() {
+        report::table(&found, out)?;
+        if !checks::packages(&found).is_empty() || apparmor::is_wanted(&machine) {
             writeln!(out, "\nTo install what is missing: {}", install::command())?;
         }
     }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::checks::{State, namespaces};
+use super::check::State;
+use super::kernel::namespaces;
 use super::machine::{Machine, postgres_versions, program};
 use super::programs::{Lacking, lacking};
 use crate::compose::{

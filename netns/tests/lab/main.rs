@@ -17,6 +17,7 @@ mod instance;
 mod kills;
 mod limits;
 mod looking;
+mod machine;
 mod outages;
 mod playhost;
 mod policy;
@@ -40,6 +41,7 @@ use steps::Steps;
 #[derive(Clone, Copy)]
 enum Story {
     Refusals,
+    Doctor,
     Examples,
     Faults,
     Limits,
@@ -53,6 +55,7 @@ enum Story {
 /// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
 const STORIES: &[(&str, Story)] = &[
     ("refusals", Story::Refusals),
+    ("doctor", Story::Doctor),
     ("examples", Story::Examples),
     ("faults", Story::Faults),
     ("limits", Story::Limits),
@@ -67,6 +70,7 @@ impl Story {
     async fn tell(self, steps: &mut Steps, setting: &Setting) {
         match self {
             Self::Refusals => refusals::tell(steps, setting).await,
+            Self::Doctor => machine::tell(steps, setting).await,
             Self::Examples => examples::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,
             Self::Limits => limits::tell(steps, setting).await,

@@ -1,0 +1,86 @@
+//! The report for people: groups, aligned, within 80 columns.
+
+use std::io::{self, Write};
+
+use super::check::{Check, State};
+
+const WIDTH: usize = 80;
+
+/// Writes it.
+pub(super) fn table(checks: &[Check], out: &mut impl Write) -> io::Result<()> {
+    let width = checks
+        .iter()
+        .map(|check| check.name.len())
+        .max()
+        .unwrap_or(0);
+    let mut group = None;
+    for check in checks {
+        if group != Some(check.group) {
+            let gap = if group.is_some() { "\n" } else { "" };
+            writeln!(out, "{gap}{}", check.group.title())?;
+            group = Some(check.group);
+        }
+        let state = match check.state {
+            State::Ok => "ok",
+            State::Note => "note",
+            State::Unknown => "unknown",
+            State::Missing => "MISSING",
+        };
+        let indent = 2 + 7 + 2 + width + 2;
+        let mut head = format!("  {state:7}  {:width$}  ", check.name);
+        for line in wrapped(&check.found, WIDTH - indent) {
+            writeln!(out, "{head}{line}")?;
+            head = " ".repeat(indent);
+        }
+        head = format!("{:indent$}-> ", "");
+        for line in wrapped(&check.remedy, WIDTH - indent - 3) {
+            writeln!(out, "{head}{line}")?;
+            head = " ".repeat(indent + 3);
+        }
+    }
+    Ok(())
+}
+
+/// `text` in lines of at most `width` characters, broken between words; a word that is longer has a line of its own.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Group;
+    use super::*;
+
+    #[test]
+    fn is_grouped_and_fits() {
+        let checks = [
+            Check::ok(Group::Kernel, "version", "6.1"),
+            Check::missing(Group::Programs, "nftables", "no nft ".repeat(12))
+                .packages(&["nftables"]),
+        ];
+        let mut text = Vec::new();
+        table(&checks, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        assert!(
+            text.starts_with(
+                "Kernel\n  ok       version   6.1\n\nPrograms\n  MISSING  nftables  no nft no nft"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("\n                     -> apt-get install nftables\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! What `doctor` says of this machine, held against the kernel's own tools.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::setting::{Lab, Setting, said};
+use crate::steps::{Steps, now};
+
+/// A lab that asks for nothing but a port.
+const FILE: &str = "services:\n  web:\n    entrypoint: [/bin/sleep, inf]\n    ports: [\"${HTTP_PORT:-8080}:80\"]\n";
+
+pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
+    let lab = || -> Result<Lab<'_>> {
+        let file = setting.folder("doctor")?.join("compose.yaml");
+        std::fs::write(&file, FILE)?;
+        Lab::new(setting, "doctor", file)
+    };
+    let lab = match lab() {
+        Ok(lab) => lab,
+        Err(error) => return steps.fail("a Compose file for doctor", &error),
+    };
+    let started = now();
+    steps
+        .step(
+            "doctor finds the kernel as the kernel's tools find it",
+            kernel(&lab),
+        )
+        .await;
+    steps.figure("doctor", format_args!("{:?}", started.elapsed()));
+    steps
+        .step(
+            "doctor names who is on a port of the file, and says that up cannot work",
+            port(&lab),
+        )
+        .await;
+    steps
+        .step("doctor's table fits 80 columns", table(&lab))
+        .await;
+    steps
+        .step(
+            "doctor finds what is no ordinary user's path",
+            path(setting),
+        )
+        .await;
+}
+
+/// The report, and whether its exit code says what it says.
+async fn report(lab: &Lab<'_>) -> Result<Vec<Value>> {
+    let output = lab.run(&["doctor", "--json"]).await?;
+    let report: Vec<Value> =
+        serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
+    let missing = report.iter().any(|check| check["state"] == "missing");
+    let expected = if missing { 69 } else { 0 };
+    ensure!(output.status.code() == Some(expected), "{}", said(&output));
+    Ok(report)
+}
+
+fn check<'r>(report: &'r [Value], name: &str) -> Result<&'r Value> {
+    let found = report.iter().find(|check| check["name"] == name);
+    found.with_context(|| format!("no {name} in {report:#?}"))
+}
+
+/// Whether a command works in a network namespace of its own.
+fn works(command: &str) -> Result<bool> {
+    let status = Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--net",
+            "/bin/sh",
+            "-c",
+            command,
+        ])
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    Ok(status.success())
+}
+
+async fn kernel(lab: &Lab<'_>) -> Result<()> {
+    let report = report(lab).await?;
+    let release = String::from_utf8(Command::new("uname").arg("-r").output()?.stdout)?;
+    ensure!(
+        check(&report, "version")?["found"] == release.trim(),
+        "{report:#?}"
+    );
+    for name in ["namespaces", "features"] {
+        ensure!(check(&report, name)?["state"] == "ok", "{report:#?}");
+    }
+    for (name, command) in [
+        (
+            "netem",
+            "ip link set lo up && tc qdisc add dev lo root netem delay 1ms",
+        ),
+        (
+            "tbf",
+            "tc qdisc add dev lo root tbf rate 1mbit burst 4k latency 9ms",
+        ),
+        ("fq_codel", "tc qdisc add dev lo root fq_codel"),
+        ("vxlan", "ip link add x type vxlan id 1 dstport 4789 dev lo"),
+    ] {
+        let more = check(&report, "more")?["found"]
+            .as_str()
+            .unwrap_or_default();
+        let told = more.split(", ").any(|word| word == name);
+        let really = works(command)?;
+        ensure!(told == really, "{name}: {really}, but {report:#?}");
+        ensure!(
+            told || check(&report, name)?["state"] == "note",
+            "{report:#?}"
+        );
+    }
+    let netfilter = check(&report, "br_netfilter")?["found"]
+        .as_str()
+        .unwrap_or_default();
+    let is_there = Path::new("/proc/sys/net/bridge").exists();
+    ensure!(netfilter.starts_with("present") == is_there, "{netfilter}");
+    let backlog = Command::new("sysctl")
+        .args(["-n", "net.core.somaxconn"])
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .output()?;
+    let backlog = String::from_utf8(backlog.stdout)?;
+    let found = check(&report, "listen backlog")?["found"]
+        .as_str()
+        .unwrap_or_default();
+    ensure!(
+        found.starts_with(backlog.trim()),
+        "{found} is not {backlog}"
+    );
+    // The file has no server and builds nothing, so that neither is asked for.
+    ensure!(
+        !report
+            .iter()
+            .any(|check| check["name"] == "Redis server" || check["name"] == "Cargo"),
+        "{report:#?}"
+    );
+    Ok(())
+}
+
+async fn port(lab: &Lab<'_>) -> Result<()> {
+    let name = format!("port {}", lab.http_port);
+    ensure!(
+        check(&report(lab).await?, &name).is_err(),
+        "the port is free"
+    );
+    let listener = std::net::TcpListener::bind(("127.0.0.1", lab.http_port))?;
+    let report = report(lab).await?;
+    let check = check(&report, &name)?;
+    ensure!(
+        check["state"] == "missing" && check["group"] == "project",
+        "{check:#?}"
+    );
+    let own = format!("process {}", std::process::id());
+    ensure!(
+        check["found"]
+            .as_str()
+            .is_some_and(|found| found.contains(&own)),
+        "{check:#?}"
+    );
+    drop(listener);
+    Ok(())
+}
+
+async fn table(lab: &Lab<'_>) -> Result<()> {
+    let output = lab.run(&["doctor"]).await?;
+    let text = String::from_utf8(output.stdout)?;
+    for line in text.lines() {
+        // A path has no place to be broken at.
+        ensure!(
+            line.chars().count() <= 80 || line.contains('/'),
+            "{line}\n{text}"
+        );
+    }
+    ensure!(
+        ["Kernel", "Programs", "This Compose file", "Limits"]
+            .iter()
+            .all(|title| text.lines().any(|line| line == *title)),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// Without a Compose file, and with a path that leads to neither `ip` nor `nft`.
+async fn path(setting: &Setting) -> Result<()> {
+    let mut command = setting.netns_setup();
+    command
+        .env("PATH", "/nowhere")
+        .current_dir("/")
+        .args(["doctor", "--json"]);
+    let output = tokio::process::Command::from(command).output().await?;
+    let report: Vec<Value> =
+        serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
+    for name in ["nftables", "iproute2", "PostgreSQL server", "Redis server"] {
+        ensure!(check(&report, name)?["state"] == "ok", "{report:#?}");
+    }
+    ensure!(check(&report, "file")?["state"] == "note", "{report:#?}");
+    Ok(())
+}
