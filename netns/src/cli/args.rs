@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    completion, config, cp, doctor, down, events, exec, kill, logs, ls, port, ps, restart, secret,
-    start, stats, stop, top, up, version, wait,
+    completion, config, cp, doctor, down, events, exec, kill, logs, ls, port, ps, restart,
+    scale as scaling, secret, start, stats, stop, top, up, version, wait,
 };
 
 const EXAMPLES: &str = "\
@@ -20,6 +20,7 @@ Examples:
   netns-setup exec postgres psql -U postgres
   netns-setup stats                 what each instance uses
   netns-setup secret admin-token    the token for changes to the catalogue
+  netns-setup scale product-service=3
   netns-setup restart order-service
   netns-setup down                  stop everything; volumes stay
   netns-setup down --volumes        ... and forget the data
@@ -73,6 +74,8 @@ pub(super) enum Command {
     Up(up::Up),
     /// Stop everything, dependents first
     Down(down::Down),
+    /// Run more or fewer instances of services
+    Scale(scaling::Scale),
     /// Stop services; they stay so until they are started
     Stop(stop::Stop),
     /// Start what was stopped, dependencies first

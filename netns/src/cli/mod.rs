@@ -1,6 +1,7 @@
 //! The command line: reads it, does what it asks, says how it went.
 
 mod args;
+mod change;
 mod completion;
 mod config;
 mod cp;
@@ -19,6 +20,7 @@ mod project;
 mod ps;
 mod pty;
 mod restart;
+mod scale;
 mod secret;
 mod start;
 mod stats;
@@ -70,6 +72,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         None => up::run(global, &up::Up::default()),
         Some(Command::Up(up)) => up::run(global, up),
         Some(Command::Down(down)) => down::run(global, down),
+        Some(Command::Scale(scale)) => scale::run(global, scale),
         Some(Command::Stop(stop)) => stop::run(global, stop),
         Some(Command::Start(start)) => start::run(global, start),
         Some(Command::Restart(restart)) => restart::run(global, restart),

@@ -51,7 +51,8 @@ impl Printer {
                     InstanceState::Running
                     | InstanceState::Healthy
                     | InstanceState::Completed
-                    | InstanceState::Stopped => self.paint.good(&format!("{word:<34}")),
+                    | InstanceState::Stopped
+                    | InstanceState::Removed => self.paint.good(&format!("{word:<34}")),
                     InstanceState::Unhealthy
                     | InstanceState::Restarting
                     | InstanceState::Failed => {

@@ -1,6 +1,6 @@
 //! `up`: check everything, build, launch, show how it comes up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use super::progress::Printer;
 use super::project::{self, Loaded};
 use super::summary::{Told, stands, summary};
 use super::terminal::{out, say};
-use super::{doctor, ps, until, uplink};
+use super::{change, doctor, ps, until, uplink};
 use crate::kernel::wait_for_end;
 use crate::lab::build::{self, Binaries};
 use crate::lab::clock::{Clock, millis};
 use crate::lab::launch::{self, Heard, Launch, LaunchError, Launched};
 use crate::lab::listen;
-use crate::lab::protocol::{Progress, Reply, Status};
+use crate::lab::protocol::{Progress, Recreate, Reply, Status};
 use crate::lab::state::StateDir;
 use crate::plan;
 
@@ -44,6 +44,7 @@ const MUTE_PAUSE: Duration = Duration::from_millis(20);
 Examples:
   netns-setup up -d --wait-timeout 60
   netns-setup up --scale product-service=3 --scale order-service=2
+  netns-setup up -d redis            one service and what it depends on
   HTTP_PORT=8081 GATEWAY_PORT=3002 ADMIN_PORT=3003 netns-setup -p second up -d
                                     a second lab beside the first
   netns-setup up --until 17         the network's first 17 steps, no instance")]
@@ -54,6 +55,18 @@ pub(super) struct Up {
     /// Number of instances of a service; may be given again
     #[arg(long, value_name = "SERVICE=N", value_parser = scale)]
     pub scale: Vec<(String, u32)>,
+    /// Leave what the services depend on as it is
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Start everything named anew, changed or not
+    #[arg(long, conflicts_with = "no_recreate")]
+    pub force_recreate: bool,
+    /// Leave what runs as it is, changed or not
+    #[arg(long)]
+    pub no_recreate: bool,
+    /// Build before starting: the default here
+    #[arg(long, conflicts_with_all = ["no_build", "bin_dir"])]
+    pub build: bool,
     /// Run what was built before
     #[arg(long)]
     pub no_build: bool,
@@ -68,6 +81,9 @@ pub(super) struct Up {
         env = "NETNS_BUILD_PROFILE"
     )]
     pub profile: String,
+    /// Wait until all is healthy: the default here
+    #[arg(long)]
+    pub wait: bool,
     /// Give up when something is not healthy after so many seconds
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     pub wait_timeout: Duration,
@@ -78,6 +94,25 @@ pub(super) struct Up {
     /// Whether this host is joined to it.
     #[command(flatten)]
     pub uplink: uplink::Wanted,
+    /// Services to bring up, with what they depend on [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+}
+
+impl Up {
+    /// What of a lab that runs is started anew.
+    pub(super) fn recreate(&self) -> Recreate {
+        match (self.force_recreate, self.no_recreate) {
+            (true, _) => Recreate::All,
+            (false, true) => Recreate::None,
+            (false, false) => Recreate::Changed,
+        }
+    }
+
+    /// How long a lab that runs may take to be healthy again.
+    pub(super) fn wait_ms(&self) -> Option<u64> {
+        Some(millis(self.wait_timeout))
+    }
 }
 
 impl Default for Up {
@@ -94,29 +129,31 @@ impl Default for Up {
 
 pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     let inherited = launch::inherited_descriptors();
-    let Loaded { project, state } = project::load(global)?;
-    let scale: BTreeMap<String, u32> = up.scale.iter().cloned().collect();
-    let plan = plan::plan(&project, &scale)
+    let loaded = project::load(global)?;
+    let services = change::selected(&loaded.project, &up.services, up.no_deps)?;
+    let Loaded { project, state } = &loaded;
+    let mut scale: BTreeMap<String, u32> = up.scale.iter().cloned().collect();
+    let others = project
+        .services
+        .keys()
+        .filter(|name| !services.contains(*name));
+    for other in others {
+        scale.entry(other.clone()).or_insert(0);
+    }
+    let plan = plan::plan(project, &scale)
         .map_err(|error| Failure::new(Code::BadFile, format!("error: {error}")))?;
     let (plan, held) = match up.until {
         Some(step) => until::part_of(plan, step).map(|(plan, held)| (plan, Some(held)))?,
         None => (plan, None),
     };
     let clock = Clock::start();
-    if let Some(status) = running(&project.name, &state, clock)? {
+    if let Some(status) = running(&project.name, state, clock)? {
         if status.held != held {
             return Err(until::differs(&project.name, &status));
         }
-        let how = if held.is_some() {
-            "is held already"
-        } else if status.ready_ms.is_some() {
-            "is up already"
-        } else {
-            "is coming up already"
-        };
-        say(&format!("{} {how}; nothing was changed", project.name));
-        return out(&ps::shown(&status)).map(|()| 0).map_err(Failure::from);
+        return on_running(&loaded, &status, up, services);
     }
+    let Loaded { project, state } = loaded;
     doctor::preflight(&project, &state)?;
     let reserved = listen::reserve(&project, &plan)
         .map_err(|found| Failure::new(Code::Environment, project::diagnostics(&found)))?;
@@ -171,6 +208,32 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     watch(launched, &printer, &mut told, streams)
 }
 
+/// Makes of a lab that runs what the file and the options say now, and says what that came to.
+fn on_running(
+    loaded: &Loaded,
+    status: &Status,
+    up: &Up,
+    services: BTreeSet<String>,
+) -> Result<u8, Failure> {
+    let name = &loaded.project.name;
+    if status.held.is_some() {
+        say(&format!("{name} is held already; nothing was changed"));
+        return out(&ps::shown(status)).map(|()| 0).map_err(Failure::from);
+    }
+    let ended = change::apply(loaded, status, up, services)?;
+    let status = ps::status(&loaded.state)?;
+    if ended.touched == 0 {
+        let how = if status.ready_ms.is_some() {
+            "is up already"
+        } else {
+            "is coming up already"
+        };
+        say(&format!("{name} {how}; nothing was changed"));
+    }
+    out(&ps::shown(&status))?;
+    Ok(ended.code)
+}
+
 /// How the lab that runs already stands; `None` when there is none, or no more: one that is being taken down is waited for.
 fn running(name: &str, state: &StateDir, clock: Clock) -> Result<Option<Status>, Failure> {
     let mut told = false;
@@ -196,7 +259,7 @@ fn running(name: &str, state: &StateDir, clock: Clock) -> Result<Option<Status>,
     Ok(None)
 }
 
-fn binaries(up: &Up, project: &crate::compose::Project) -> Result<Binaries, Failure> {
+pub(super) fn binaries(up: &Up, project: &crate::compose::Project) -> Result<Binaries, Failure> {
     let packages = launch::packages(project);
     let result = match &up.bin_dir {
         Some(folder) => build::built(folder, &packages),

@@ -65,6 +65,7 @@ pub fn load(files: &[PathBuf], env: &BTreeMap<String, String>) -> Result<Project
     let mut project = read(gathered.sources, &gathered.dir, &gathered.variables)?;
     gathered.warnings.append(&mut project.warnings);
     project.warnings = gathered.warnings;
+    project.variables = gathered.variables;
     Ok(project)
 }
 
@@ -226,6 +227,7 @@ impl Reader<'_> {
             configs,
             policy,
             sources: Vec::new(),
+            variables: BTreeMap::new(),
             warnings: Vec::new(),
         })
     }

@@ -37,6 +37,9 @@ pub struct Project {
     /// The files as read, for diagnostics about them that come later (a host port that is taken).
     #[serde(skip)]
     pub sources: Vec<Source>,
+    /// The variables as read, for whoever reads the same files again: those of the environment and of `.env`.
+    #[serde(skip)]
+    pub variables: BTreeMap<String, String>,
     /// What is worth a word before the lab comes up: a variable that is not set, a name that leads nowhere.
     #[serde(skip)]
     pub warnings: Vec<Diagnostic>,

@@ -8,8 +8,8 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -49,6 +49,32 @@ pub struct Upstream {
 pub struct Relay {
     task: JoinHandle<()>,
     local: SocketAddr,
+    dialers: Arc<Dialers>,
+}
+
+/// Where connections are dialled on, in turn.
+#[derive(Debug, Default)]
+struct Dialers {
+    all: Mutex<Vec<Arc<Dialer>>>,
+    turn: AtomicUsize,
+}
+
+impl Dialers {
+    fn lead(&self, upstreams: Vec<Upstream>) -> io::Result<()> {
+        let dialers = upstreams
+            .into_iter()
+            .map(|upstream| Dialer::start(upstream.namespace, upstream.address).map(Arc::new))
+            .collect::<io::Result<Vec<_>>>()?;
+        *self.all.lock().unwrap_or_else(PoisonError::into_inner) = dialers;
+        Ok(())
+    }
+
+    /// Whose turn it is; `None` when there is nobody.
+    fn next(&self) -> Option<Arc<Dialer>> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        all.get(turn.checked_rem(all.len())?).cloned()
+    }
 }
 
 impl Relay {
@@ -57,22 +83,27 @@ impl Relay {
     /// A connection that cannot be dialled on is reset, so that the caller sees a refusal and not an empty answer.
     ///
     /// # Errors
-    /// When the listener is not usable or a namespace cannot be entered. `upstreams` must not be empty.
+    /// When the listener is not usable or a namespace cannot be entered.
     pub fn start(listener: TcpListener, upstreams: Vec<Upstream>) -> io::Result<Self> {
-        if upstreams.is_empty() {
-            return Err(io::Error::other("a relay needs somewhere to dial"));
-        }
         let local = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let dialers = upstreams
-            .into_iter()
-            .map(|upstream| Dialer::start(upstream.namespace, upstream.address))
-            .collect::<io::Result<Vec<_>>>()?;
+        let dialers = Arc::new(Dialers::default());
+        dialers.lead(upstreams)?;
         Ok(Self {
-            task: tokio::spawn(serve(listener, dialers)),
+            task: tokio::spawn(serve(listener, Arc::clone(&dialers))),
             local,
+            dialers,
         })
+    }
+
+    /// Carries what it accepts from now on to these `upstreams` in turn; what it carries already goes on. Without any, whoever connects
+    /// is reset.
+    ///
+    /// # Errors
+    /// When a namespace cannot be entered; nothing changes then.
+    pub fn lead(&self, upstreams: Vec<Upstream>) -> io::Result<()> {
+        self.dialers.lead(upstreams)
     }
 
     /// The host address it listens on.
@@ -88,10 +119,8 @@ impl Drop for Relay {
     }
 }
 
-async fn serve(listener: tokio::net::TcpListener, dialers: Vec<Dialer>) {
+async fn serve(listener: tokio::net::TcpListener, dialers: Arc<Dialers>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let dialers: Arc<[Dialer]> = dialers.into();
-    let turn = AtomicUsize::new(0);
     // Owns the connections: they end with this task.
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -107,10 +136,12 @@ async fn serve(listener: tokio::net::TcpListener, dialers: Vec<Dialer>) {
             }
         };
         while connections.try_join_next().is_some() {}
-        let dialers = Arc::clone(&dialers);
-        let index = turn.fetch_add(1, Ordering::Relaxed) % dialers.len();
+        let Some(dialer) = dialers.next() else {
+            let _ = client.set_zero_linger(); // the connection is gone already
+            continue;
+        };
         connections.spawn(async move {
-            carry(client, &dialers[index]).await;
+            carry(client, &dialer).await;
             drop(permit);
         });
     }

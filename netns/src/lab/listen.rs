@@ -12,9 +12,9 @@ use nix::sys::socket::{
     sockopt,
 };
 
-use crate::compose::{Diagnostic, Project};
+use crate::compose::{Diagnostic, Port, Project, Span};
 use crate::doctor::listener;
-use crate::plan::Plan;
+use crate::plan::{On, Plan};
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -37,16 +37,7 @@ pub fn reserve(project: &Project, plan: &Plan) -> Result<Vec<Reserved>, Vec<Diag
     for (publish, port) in plan.publish.iter().enumerate() {
         match bound(port.host_ip, port.host_port) {
             Ok(socket) => reserved.push(Reserved { publish, socket }),
-            Err(error) => problems.push(Diagnostic::new(
-                &project.sources,
-                port.at,
-                format!(
-                    "port {} of this host cannot be had: {}",
-                    port.host_port,
-                    reason(&error, port.host_port)
-                ),
-                remedy(&error),
-            )),
+            Err(error) => problems.push(problem(project, port.on(), port.at, &error)),
         }
     }
     if problems.is_empty() {
@@ -54,6 +45,42 @@ pub fn reserve(project: &Project, plan: &Plan) -> Result<Vec<Reserved>, Vec<Diag
     } else {
         Err(problems)
     }
+}
+
+/// Listens on further ports, for a lab that runs.
+///
+/// # Errors
+/// One diagnostic for each port that cannot be had.
+pub fn listen_on(
+    project: &Project,
+    ports: &[&Port],
+) -> Result<Vec<(On, TcpListener)>, Vec<Diagnostic>> {
+    let listening = ports.iter().map(|port| {
+        let on = (port.host_ip, port.host_port);
+        let reserved = bound(on.0, on.1).map(|socket| Reserved { publish: 0, socket });
+        reserved
+            .and_then(Reserved::listen)
+            .map(|socket| (on, socket))
+            .map_err(|error| problem(project, on, port.at, &error))
+    });
+    let (had, refused): (Vec<_>, Vec<_>) = listening.partition(Result::is_ok);
+    let problems: Vec<Diagnostic> = refused.into_iter().filter_map(Result::err).collect();
+    if problems.is_empty() {
+        Ok(had.into_iter().flatten().collect())
+    } else {
+        Err(problems)
+    }
+}
+
+fn problem(project: &Project, on: On, at: Span, error: &io::Error) -> Diagnostic {
+    let (_, port) = on;
+    let reason = reason(error, port);
+    Diagnostic::new(
+        &project.sources,
+        at,
+        format!("port {port} of this host cannot be had: {reason}"),
+        remedy(error),
+    )
 }
 
 impl Reserved {

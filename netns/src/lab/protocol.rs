@@ -3,10 +3,12 @@
 //! A connection carries one [`Request`]; the answers end with the connection. File descriptors (`exec`) come as SCM_RIGHTS with
 //! the request's own bytes. The launcher hears the same [`Reply`] lines over a socket pair while the lab comes up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::plan::On;
 
 use crate::compose::Limits;
 use crate::kernel::sandbox::Window;
@@ -18,7 +20,7 @@ use crate::plan::{Direct, Held};
 pub const VERSION: u32 = 2;
 
 /// Longest request line in bytes.
-pub const MAX_REQUEST: usize = 256 * 1024;
+pub const MAX_REQUEST: usize = 4 << 20;
 
 /// A request with the version of who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,8 @@ pub enum Request {
         /// How long what is started may take to become healthy; `None`: it is not waited for.
         wait_ms: Option<u64>,
     },
+    /// Make something else of the lab. Answered as [`Request::Steer`] is. With it come listening sockets of the host, for `ports`.
+    Change(Box<Change>),
     /// Run a program in an instance's sandbox, on the three descriptors that come with the request. Answered by [`Reply::Exited`]
     /// once it ended. Further bytes on the connection are signal numbers to pass on, one a byte; closing it kills the program.
     Exec(Exec),
@@ -111,6 +115,49 @@ pub enum Steer {
     },
     /// Wait until each has ended once: [`Reply::Ended`] for each.
     Wait,
+}
+
+/// What a lab is to become.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The Compose file as it is now; `None`: as the lab knows it.
+    pub file: Option<FileNow>,
+    /// Instances of each of these services; of others as many as there are.
+    pub scale: BTreeMap<String, u32>,
+    /// Services that are to run, each as the file says now.
+    pub services: BTreeSet<String>,
+    /// Whether those run anew even if nothing about them has changed, or go on as they are even if something has.
+    pub recreate: Recreate,
+    /// What the sockets listen on, in their order.
+    pub ports: Vec<On>,
+    /// How long what is started may take to become healthy; `None`: it is not waited for.
+    pub wait_ms: Option<u64>,
+}
+
+/// Which instances of those that stay are started anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recreate {
+    /// Those whose service, or binary, is not what it was.
+    #[default]
+    Changed,
+    /// All of them.
+    All,
+    /// None.
+    None,
+}
+
+/// A Compose file with all that decides how it is understood.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileNow {
+    /// The files' paths and texts, in their order.
+    pub sources: Vec<(PathBuf, String)>,
+    /// What relative paths start from.
+    pub dir: PathBuf,
+    /// The variables.
+    pub environment: BTreeMap<String, String>,
+    /// Where each package's binary is.
+    pub binaries: BTreeMap<String, PathBuf>,
 }
 
 /// What a lab answers.
@@ -230,6 +277,8 @@ pub enum InstanceState {
     Stopping,
     /// Was stopped.
     Stopped,
+    /// Was stopped, and is no more.
+    Removed,
 }
 
 impl InstanceState {
@@ -247,6 +296,7 @@ impl InstanceState {
             Self::Failed => "failed",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
+            Self::Removed => "removed",
         }
     }
 }
@@ -398,6 +448,7 @@ mod tests {
                     ..Exec::default()
                 })
             ),
+            any_change().prop_map(|change| Request::Change(Box::new(change))),
             (
                 any_steer(),
                 proptest::collection::vec(".*", 0..4),
@@ -409,6 +460,40 @@ mod tests {
                     wait_ms
                 }),
         ]
+    }
+
+    fn any_change() -> impl Strategy<Value = Change> {
+        let file = (".*", ".*", ".*").prop_map(|(path, text, value)| FileNow {
+            sources: vec![(path.clone().into(), text)],
+            dir: path.clone().into(),
+            environment: BTreeMap::from([(path.clone(), value)]),
+            binaries: BTreeMap::from([(path.clone(), path.into())]),
+        });
+        let recreate = prop_oneof![
+            Just(Recreate::Changed),
+            Just(Recreate::All),
+            Just(Recreate::None)
+        ];
+        let scale = proptest::collection::btree_map(".*", any::<u32>(), 0..3);
+        let services = proptest::collection::btree_set(".*", 0..3);
+        let ports = proptest::collection::vec(any::<On>(), 0..3);
+        let wait = any::<Option<u64>>();
+        (
+            proptest::option::of(file),
+            scale,
+            services,
+            recreate,
+            ports,
+            wait,
+        )
+            .prop_map(|(file, scale, services, recreate, ports, wait_ms)| Change {
+                file,
+                scale,
+                services,
+                recreate,
+                ports,
+                wait_ms,
+            })
     }
 
     fn any_steer() -> impl Strategy<Value = Steer> {

@@ -109,6 +109,12 @@ impl StateDir {
         self.run().join(kind.key())
     }
 
+    /// The file that is an instance's `/etc/hosts`.
+    #[must_use]
+    pub fn hosts(&self, instance: &str) -> PathBuf {
+        self.run().join("hosts").join(instance)
+    }
+
     /// The control socket.
     #[must_use]
     pub fn control(&self) -> PathBuf {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ipnet::{Ipv4AddrRange, Ipv4Net};
+use ipnet::Ipv4Net;
 
-use super::{Instance, Link, Mac, PlanError, Scale, Tier};
-use crate::compose::{Attachment, Network, Project, Service};
+use super::numbering::Numbering;
+use super::{Guest, Instance, Link, Mac, Plan, PlanError, Scale, Tier};
+use crate::compose::{Attachment, Project, Service};
 
 /// The longest name of an interface: `IFNAMSIZ` of `<net/if.h>` without the closing zero.
 pub(super) const LONGEST_LINK_NAME: usize = 15;
@@ -29,6 +30,36 @@ impl Mac {
     }
 }
 
+/// What is there already, by name.
+#[derive(Debug, Default)]
+pub(super) struct Standing<'p> {
+    tiers: BTreeMap<&'p str, &'p Tier>,
+    links: BTreeMap<&'p str, &'p Link>,
+}
+
+impl<'p> Standing<'p> {
+    pub(super) fn of(plan: &'p Plan) -> Self {
+        let links = plan
+            .instances
+            .iter()
+            .filter_map(|instance| Some((instance.name.as_str(), instance.link.as_ref()?)));
+        Self {
+            tiers: plan
+                .tiers
+                .iter()
+                .map(|tier| (tier.name.as_str(), tier))
+                .collect(),
+            links: links.collect(),
+        }
+    }
+
+    /// The address that the instance has in the network.
+    pub(super) fn address(&self, instance: &str, network: &str) -> Option<Ipv4Addr> {
+        let link = self.links.get(instance)?;
+        (link.tier == network).then(|| link.address.addr())
+    }
+}
+
 /// The bridges, sorted by network.
 pub(super) fn tiers(project: &Project) -> Vec<Tier> {
     let names: BTreeSet<&str> = project.networks.keys().map(String::as_str).collect();
@@ -45,36 +76,80 @@ pub(super) fn tiers(project: &Project) -> Vec<Tier> {
         .collect()
 }
 
-/// The instances, sorted by service and index, without the names they know.
+/// The bridges, those that stand as they are.
+pub(super) fn standing_tiers(
+    project: &Project,
+    standing: &Standing<'_>,
+) -> Result<Vec<Tier>, PlanError> {
+    let mut tiers = tiers(project);
+    for tier in &mut tiers {
+        let Some(stands) = standing.tiers.get(tier.name.as_str()) else {
+            continue;
+        };
+        if (stands.subnet, stands.gateway) != (tier.subnet, tier.gateway) {
+            return Err(PlanError::TierChanged {
+                network: tier.name.clone(),
+                before: stands.subnet,
+                after: tier.subnet,
+            });
+        }
+        tier.clone_from(stands);
+    }
+    Ok(tiers)
+}
+
+/// The instances, sorted by service and index, without the names they know; one-off instances come first of their service.
 pub(super) fn instances(
     project: &Project,
     scale: &Scale,
+    guests: &[Guest],
     tiers: &[Tier],
+    standing: &Standing<'_>,
 ) -> Result<Vec<Instance>, PlanError> {
     let counts = counts(project, scale)?;
     let mut addresses = BTreeMap::new();
     for (name, network) in &project.networks {
-        number(project, &counts, name, network, &mut addresses)?;
+        let numbering = Numbering {
+            project,
+            counts: &counts,
+            guests,
+            standing,
+            name,
+            network,
+        };
+        numbering.number(&mut addresses)?;
     }
     let names: BTreeSet<&str> = project.services.keys().map(String::as_str).collect();
     let mut instances = Vec::new();
     for service in project.services.values() {
-        for index in 1..=counts[service.name.as_str()] {
-            let name = instance_name(&service.name, index);
+        let own = guests.iter().filter(|guest| guest.service == service.name);
+        let regular = (1..=counts[service.name.as_str()])
+            .map(|index| (instance_name(&service.name, index), index));
+        for (name, index) in own.map(|guest| (guest.name.clone(), 0)).chain(regular) {
             let link = tier_of(service).and_then(|tier| {
                 let tier = tiers.iter().find(|other| other.name == tier)?;
-                let address = *addresses.get(&(service.name.as_str(), index))?;
+                let address = *addresses.get(&name)?;
+                if standing.address(&name, &tier.name) == Some(address) {
+                    return standing.links.get(name.as_str()).copied().cloned();
+                }
+                let suffix = format!("-{index}");
                 Some(Link {
                     tier: tier.name.clone(),
                     bridge: tier.bridge.clone(),
                     address: Ipv4Net::new(address, tier.subnet.prefix_len()).ok()?,
                     gateway: tier.gateway,
                     mac: Mac::of(address),
-                    port: short(&service.name, "v-", &format!("-{index}"), &names, address),
+                    port: match index {
+                        0 => format!("v-{:08x}", address.to_bits()),
+                        _ => short(&service.name, "v-", &suffix, &names, address),
+                    },
                     port_mac: Mac::of_port(address),
                 })
             });
-            let hostname = service.hostname.clone().unwrap_or_else(|| name.clone());
+            let hostname = match &service.hostname {
+                Some(hostname) if index > 0 => hostname.clone(),
+                _ => name.clone(),
+            };
             instances.push(Instance {
                 name,
                 service: service.name.clone(),
@@ -90,7 +165,7 @@ pub(super) fn instances(
 }
 
 /// `<service>-<index>`, also for a single instance: a second one must not rename the first.
-fn instance_name(service: &str, index: u32) -> String {
+pub(super) fn instance_name(service: &str, index: u32) -> String {
     format!("{service}-{index}")
 }
 
@@ -128,78 +203,7 @@ fn counts<'p>(project: &'p Project, scale: &Scale) -> Result<BTreeMap<&'p str, u
     Ok(counts)
 }
 
-/// Numbers the instances in one network. Fixed addresses stand as they are. The others take turns, the first instance of each
-/// service, then the second of each, and so on, so that scaling one service never moves an instance of another; only when a
-/// service outgrows its turns does it take what is left over.
-fn number<'p>(
-    project: &'p Project,
-    counts: &BTreeMap<&'p str, u32>,
-    name: &str,
-    network: &Network,
-    addresses: &mut BTreeMap<(&'p str, u32), Ipv4Addr>,
-) -> Result<(), PlanError> {
-    let mut taken = BTreeSet::from([
-        network.subnet.network(),
-        network.subnet.broadcast(),
-        network.gateway,
-    ]);
-    let mut dynamic = Vec::new();
-    for service in project.services.values() {
-        match service.attachment {
-            Attachment::Tier {
-                ref tier,
-                address: Some(address),
-                ..
-            } if tier == name => {
-                taken.insert(address);
-                if counts[service.name.as_str()] > 0 {
-                    addresses.insert((&service.name, 1), address);
-                }
-            }
-            Attachment::Tier {
-                ref tier,
-                address: None,
-                ..
-            } if tier == name => dynamic.push(service.name.as_str()),
-            _ => {}
-        }
-    }
-    let turns = dynamic
-        .iter()
-        .map(|service| counts[service])
-        .max()
-        .unwrap_or(0) as usize;
-    let mut free: Vec<Option<Ipv4Addr>> =
-        Ipv4AddrRange::new(network.ip_range.network(), network.ip_range.broadcast())
-            .filter(|address| !taken.contains(address))
-            .take(turns * dynamic.len())
-            .map(Some)
-            .collect();
-    let mut late = Vec::new();
-    for (position, service) in dynamic.iter().enumerate() {
-        for index in 1..=counts[service] {
-            match free
-                .get_mut((index as usize - 1) * dynamic.len() + position)
-                .and_then(Option::take)
-            {
-                Some(address) => drop(addresses.insert((service, index), address)),
-                None => late.push((*service, index)),
-            }
-        }
-    }
-    let mut left = free.into_iter().flatten();
-    for (service, index) in late {
-        let address = left.next().ok_or_else(|| PlanError::Exhausted {
-            network: name.to_owned(),
-            instance: instance_name(service, index),
-            range: network.ip_range,
-        })?;
-        addresses.insert((service, index), address);
-    }
-    Ok(())
-}
-
-fn tier_of(service: &Service) -> Option<&str> {
+pub(super) fn tier_of(service: &Service) -> Option<&str> {
     match &service.attachment {
         Attachment::None => None,
         Attachment::Tier { tier, .. } => Some(tier),

@@ -31,8 +31,11 @@ fn entries(
         .map(|permit| permit.to.as_str())
         .collect();
     let service = project.services.get(&instance.service);
-    let mut own = names(instance);
-    own.extend(aliases(project, &instance.service, service));
+    let mut own = vec![instance.name.clone()];
+    if !instance.is_guest() {
+        own = names(instance);
+        own.extend(aliases(project, &instance.service, service));
+    }
     if instance.hostname != instance.name {
         own.push(instance.hostname.clone());
     }
@@ -47,6 +50,7 @@ fn entries(
     for other in instances {
         if let Some(link) = &other.link
             && other.name != instance.name
+            && !other.is_guest()
             && reachable.contains(other.service.as_str())
         {
             let mut known = names(other);

@@ -3,9 +3,12 @@
 //! Pure: the same project and scale give the same plan, whatever the order of the services in the file.
 
 mod addresses;
+mod change;
+mod front;
 mod held;
 mod hosts;
 mod model;
+mod numbering;
 mod op;
 mod order;
 mod policy;
@@ -14,6 +17,8 @@ mod ruleset;
 mod steps;
 mod uplink;
 
+pub use change::{Change, change};
+pub use front::Front;
 pub use held::Held;
 pub use model::*;
 pub use op::{HOST, Op};
@@ -63,6 +68,18 @@ pub enum PlanError {
         /// Where addresses come from.
         range: ipnet::Ipv4Net,
     },
+    /// A network cannot change under those who are in it.
+    #[error(
+        "network {network} was {before} and is {after} in the file now; a lab that runs cannot change that: `netns-setup down`, then `up`"
+    )]
+    TierChanged {
+        /// The network.
+        network: String,
+        /// Its addresses in the lab.
+        before: ipnet::Ipv4Net,
+        /// Its addresses in the file.
+        after: ipnet::Ipv4Net,
+    },
 }
 
 /// Plans `project` with `scale` instances where it differs from the file, without an uplink.
@@ -83,12 +100,43 @@ pub fn plan_with(
     scale: &Scale,
     uplink: Option<Uplink>,
 ) -> Result<Plan, PlanError> {
-    let tiers = addresses::tiers(project);
-    let mut instances = addresses::instances(project, scale, &tiers)?;
+    decide(project, scale, &[], uplink, None)
+}
+
+/// Plans `project` anew around what stands: whoever is in both plans keeps address, hardware address and link, the host its uplink.
+/// `guests` are the one-off instances.
+///
+/// # Errors
+/// When the scale cannot be met around what stands.
+pub fn replan(
+    project: &Project,
+    scale: &Scale,
+    guests: &[Guest],
+    standing: &Plan,
+) -> Result<Plan, PlanError> {
+    decide(
+        project,
+        scale,
+        guests,
+        standing.uplink.clone(),
+        Some(standing),
+    )
+}
+
+fn decide(
+    project: &Project,
+    scale: &Scale,
+    guests: &[Guest],
+    uplink: Option<Uplink>,
+    standing: Option<&Plan>,
+) -> Result<Plan, PlanError> {
+    let stands = standing.map_or_else(Default::default, addresses::Standing::of);
+    let tiers = addresses::standing_tiers(project, &stands)?;
+    let mut instances = addresses::instances(project, scale, guests, &tiers, &stands)?;
     let permits = policy::permits(project, &instances, uplink.as_ref());
     hosts::fill(project, &mut instances, &permits);
     let publish = publish::publish(project, &instances, &permits);
-    let ruleset = ruleset::ruleset(&tiers, uplink.as_ref(), &permits, &publish);
+    let ruleset = ruleset::ruleset(&tiers, uplink.as_ref(), &permits, &publish, |_| true);
     let ops = steps::steps(&tiers, &instances, &ruleset);
     Ok(Plan {
         project: project.name.clone(),
@@ -102,6 +150,7 @@ pub fn plan_with(
         publish,
         ruleset,
         uplink,
+        permits,
     })
 }
 

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use ipnet::Ipv4Net;
 use serde::{Serialize, Serializer};
 
+use super::policy::Permit;
 use super::{Direct, Op, Uplink};
 use crate::compose::Span;
 
@@ -41,6 +42,18 @@ pub struct Plan {
     pub uplink: Option<Uplink>,
     /// What the host may connect to by it, sorted.
     pub direct: Vec<Direct>,
+    /// The policy that the ruleset was made of.
+    #[serde(skip)]
+    pub(super) permits: Vec<Permit>,
+}
+
+/// A one-off instance: of a service, in its network and under its policy, but nobody is led to it by the service's name or ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// Its own name.
+    pub name: String,
+    /// The service.
+    pub service: String,
 }
 
 /// A network and its bridge in the router.
@@ -65,7 +78,7 @@ pub struct Instance {
     pub name: String,
     /// Its service.
     pub service: String,
-    /// From 1.
+    /// From 1; 0 for a one-off instance, which has a name of its own.
     pub index: u32,
     /// Host name inside.
     pub hostname: String,
@@ -75,6 +88,14 @@ pub struct Instance {
     pub sysctls: BTreeMap<String, String>,
     /// Names it knows, itself first: what its `/etc/hosts` lists (see [`Instance::etc_hosts`]).
     pub hosts: Vec<HostEntry>,
+}
+
+impl Instance {
+    /// Whether it is a one-off instance: a [`Guest`].
+    #[must_use]
+    pub fn is_guest(&self) -> bool {
+        self.index == 0
+    }
 }
 
 /// The one interface of an instance (`eth0` inside) and its other end, a port of the tier's bridge.
@@ -123,6 +144,17 @@ pub struct Publish {
     /// Where the file publishes it.
     #[serde(skip)]
     pub at: Span,
+}
+
+/// An address and port of the host; no address stands for all of both families.
+pub type On = (Option<IpAddr>, u16);
+
+impl Publish {
+    /// Where the host listens.
+    #[must_use]
+    pub fn on(&self) -> On {
+        (self.host_ip, self.host_port)
+    }
 }
 
 /// Which way a published port takes.

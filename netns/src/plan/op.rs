@@ -89,6 +89,18 @@ pub enum Op {
         /// Among routes of the same length the least wins; none stands for 0.
         metric: Option<u32>,
     },
+    /// Removes an interface, and with it its other end.
+    DeleteLink {
+        /// Where the interface is.
+        namespace: String,
+        /// Its name.
+        link: String,
+    },
+    /// Lets a network namespace go. The kernel frees it, and what is in it, once nothing is left there that holds it.
+    DeleteNamespace {
+        /// Its name.
+        name: String,
+    },
     /// Sets a kernel parameter.
     Sysctl {
         /// Where it is set.
@@ -101,17 +113,18 @@ pub enum Op {
 }
 
 impl Op {
-    /// The namespace that the step acts in (for [`Op::AddNamespace`], the one it creates).
+    /// The namespace that the step acts in (for [`Op::AddNamespace`] and [`Op::DeleteNamespace`], the one that comes or goes).
     #[must_use]
     pub fn namespace(&self) -> &str {
         match self {
-            Self::AddNamespace { name } => name,
+            Self::AddNamespace { name } | Self::DeleteNamespace { name } => name,
             Self::Ruleset { namespace, .. }
             | Self::AddBridge { namespace, .. }
             | Self::AddVeth { namespace, .. }
             | Self::IsolatePort { namespace, .. }
             | Self::AddAddress { namespace, .. }
             | Self::LinkUp { namespace, .. }
+            | Self::DeleteLink { namespace, .. }
             | Self::AddRoute { namespace, .. }
             | Self::Sysctl { namespace, .. } => namespace,
         }
@@ -180,6 +193,8 @@ impl fmt::Display for Op {
             Self::AddAddress { link, address, .. } => {
                 write!(f, "{ip} addr add {address} dev {link}")
             }
+            Self::DeleteLink { link, .. } => write!(f, "{ip} link del {link}"),
+            Self::DeleteNamespace { name } => write!(f, "ip netns del {name}"),
             Self::LinkUp { link, .. } => write!(f, "{ip} link set {link} up"),
             Self::AddRoute {
                 destination,

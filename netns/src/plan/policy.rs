@@ -101,17 +101,18 @@ fn mates(a: &Service, b: &Service) -> bool {
 }
 
 fn permit(instances: &[Instance], from: &Peer, to: &str, port: Option<(Protocol, u16)>) -> Permit {
-    let addresses = |service: &str| {
+    // A one-off instance opens connections like any other of its service; nobody opens one to it.
+    let addresses = |service: &str, guests: bool| {
         let of_service = instances
             .iter()
-            .filter(|instance| instance.service == service);
+            .filter(|instance| instance.service == service && (guests || !instance.is_guest()));
         of_service
             .filter_map(|instance| Some(instance.link.as_ref()?.address.addr()))
             .collect()
     };
     let (name, from, sources) = match from {
         Peer::World => ("world", None, vec![WORLD_ADDRESS.addr()]),
-        Peer::Service(name) => (name.as_str(), Some(name.clone()), addresses(name)),
+        Peer::Service(name) => (name.as_str(), Some(name.clone()), addresses(name, true)),
     };
     let label = match port {
         Some((Protocol::Tcp, port)) => format!("{name} -> {to}:{port}"),
@@ -123,7 +124,7 @@ fn permit(instances: &[Instance], from: &Peer, to: &str, port: Option<(Protocol,
         from,
         to: to.to_owned(),
         sources,
-        destinations: addresses(to),
+        destinations: addresses(to, false),
         port,
     }
 }

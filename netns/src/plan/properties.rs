@@ -155,3 +155,134 @@ proptest! {
         }
     }
 }
+
+/// What stands: one line a fact, with the namespace and the interface it hangs on.
+type Facts = BTreeSet<(String, String, String)>;
+
+/// Takes the steps as the kernel would.
+fn taken(ops: &[Op], mut facts: Facts) -> Facts {
+    for op in ops {
+        let namespace = op.namespace().to_owned();
+        let mut fact =
+            |on: &str, what: String| facts.insert((namespace.clone(), on.to_owned(), what));
+        match op {
+            Op::AddNamespace { .. } => assert!(fact("", "exists".to_owned()), "{op}"),
+            Op::DeleteNamespace { name } => {
+                let ends: Vec<String> = veths(&facts)
+                    .filter(|(_, _, peer_namespace)| peer_namespace == name)
+                    .map(|(_, port, _)| port)
+                    .collect();
+                assert!(ends.is_empty(), "{op}: its links are removed before it");
+                facts.retain(|(at, _, _)| at != name);
+            }
+            Op::DeleteLink { link, .. } => {
+                let peer = veths(&facts).find(|(at, port, _)| *at == namespace && port == link);
+                facts.retain(|(at, on, what)| {
+                    !(*at == namespace && (on == link || what.contains(&format!("/{link}/"))))
+                        && peer
+                            .as_ref()
+                            .is_none_or(|(_, _, other)| at != other || on != "eth0")
+                });
+            }
+            Op::Ruleset { text, .. } => {
+                facts.retain(|(_, on, _)| on != "rules");
+                facts.insert((namespace, "rules".to_owned(), text.clone()));
+            }
+            Op::AddVeth {
+                name,
+                peer_namespace,
+                peer,
+                ..
+            } => {
+                fact(name, op.to_string());
+                facts.insert((peer_namespace.clone(), peer.clone(), "peer".to_owned()));
+            }
+            Op::AddBridge { name, .. } => assert!(fact(name, op.to_string()), "{op}"),
+            Op::IsolatePort { link, .. }
+            | Op::LinkUp { link, .. }
+            | Op::AddAddress { link, .. } => {
+                assert!(fact(link, op.to_string()), "{op}");
+            }
+            // A route hangs on the interface towards its gateway.
+            Op::AddRoute { .. } => assert!(fact("eth0", op.to_string()), "{op}"),
+            Op::Sysctl { .. } => assert!(fact("", op.to_string()), "{op}"),
+        }
+    }
+    facts
+}
+
+/// The pairs that stand: namespace and name of the near end, namespace of the far one.
+fn veths(facts: &Facts) -> impl Iterator<Item = (String, String, String)> {
+    facts.iter().filter_map(|(at, on, what)| {
+        let (_, peer) = what.split_once(" type veth peer ")?;
+        Some((at.clone(), on.clone(), peer.rsplit(' ').next()?.to_owned()))
+    })
+}
+
+/// Every other stack: services come and go, tiers and flows with them.
+fn two_stacks() -> impl Strategy<Value = (Stack, Stack, BTreeSet<usize>)> {
+    (
+        stacks(),
+        stacks(),
+        prop::collection::btree_set(0..9_usize, 0..4),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    /// What the steps of a change make of what the old plan made is what the new plan would have made.
+    #[test]
+    fn a_change_leads_from_one_plan_to_the_other(((old_services, old_flows), (new_services, new_flows), guests) in two_stacks()) {
+        let old = plan(&project(&file(&old_services, &old_flows, false)), &Scale::new()).unwrap();
+        let guests: Vec<Guest> = guests
+            .into_iter()
+            .filter(|service| *service < new_services.len())
+            .map(|service| Guest { name: format!("{}-run-{service}", name(service)), service: name(service) })
+            .collect();
+        let new = replan(&project(&file(&new_services, &new_flows, false)), &Scale::new(), &guests, &old).unwrap();
+        let change = change(&old, &new);
+        let before = taken(&old.ops, Facts::new());
+        let after = taken(&change.up, taken(&change.down, before));
+        prop_assert_eq!(&after, &taken(&new.ops, Facts::new()));
+        // Nobody who could stay moves: the same service in the same tier, with an address of its own from the range in both.
+        for (index, (was, is)) in old_services.iter().zip(&new_services).enumerate() {
+            if was.0 == is.0 && !was.1 && !is.1 {
+                for number in 1..=was.2.min(is.2) {
+                    let instance = format!("{}-{number}", name(index));
+                    prop_assert_eq!(&old.instance(&instance).unwrap().link, &new.instance(&instance).unwrap().link);
+                    prop_assert!(!change.leave.contains(&instance) && !change.join.contains(&instance));
+                }
+            }
+        }
+        let (mut addresses, mut ports) = (BTreeSet::new(), BTreeSet::new());
+        for instance in &new.instances {
+            let link = instance.link.as_ref().unwrap();
+            prop_assert!(addresses.insert(link.address) && ports.insert(&link.port) && link.port.len() <= 15);
+        }
+        prop_assert!(crate::plan::change(&new, &new).is_nothing());
+    }
+
+    /// A one-off instance is under its service's policy, and nobody is led to it.
+    #[test]
+    fn a_guest_is_met_by_nobody((services, flows) in stacks()) {
+        let file = project(&file(&services, &flows, false));
+        let before = plan(&file, &Scale::new()).unwrap();
+        let guest = Guest { name: "guest".to_owned(), service: name(0) };
+        let after = replan(&file, &Scale::new(), &[guest], &before).unwrap();
+        let address = after.instance("guest").unwrap().link.as_ref().unwrap().address.addr();
+        for (old, new) in before.instances.iter().map(|old| (old, after.instance(&old.name).unwrap())) {
+            prop_assert_eq!(old, new);
+        }
+        let rules = |plan: &Plan| plan.ruleset.lines().filter(|line| line.contains(" ct state new ")).map(str::to_owned).collect::<Vec<_>>();
+        for (old, new) in rules(&before).iter().zip(&rules(&after)) {
+            prop_assert_eq!(operand(old, "ip daddr"), operand(new, "ip daddr"));
+            let mut sources = operand(old, "ip saddr");
+            if new.contains(&format!("\"{} ->", name(0))) {
+                sources.insert(address);
+            }
+            prop_assert_eq!(sources, operand(new, "ip saddr"));
+        }
+        prop_assert_eq!(before.publish, after.publish);
+    }
+}

@@ -39,7 +39,7 @@ fn one(service: &str, port: &Port, instances: &[Instance], permits: &[Permit]) -
     });
     let own = instances
         .iter()
-        .filter(|instance| instance.service == service);
+        .filter(|instance| instance.service == service && !instance.is_guest());
     let (path, dial) = if opened {
         let address = SocketAddrV4::new(ROUTER_ADDRESS.addr(), port.host_port);
         (

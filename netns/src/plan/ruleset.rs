@@ -13,18 +13,19 @@ use crate::compose::Protocol;
 /// nft refuses longer comments (`NFTNL_UDATA_COMMENT_MAXLEN` is 128, its closing zero included).
 const LONGEST_COMMENT: usize = 127;
 
-/// The transaction. The table is declared before it is deleted, because deleting one that does not exist is an error.
+/// The transaction; published ports lead to those instances that are shown. The table is declared before it is deleted, because deleting one that does not exist is an error.
 pub(super) fn ruleset(
     tiers: &[Tier],
     uplink: Option<&Uplink>,
     permits: &[Permit],
     publish: &[Publish],
+    is_shown: impl Fn(Ipv4Addr) -> bool,
 ) -> String {
     let mut text =
         String::from("table inet underlay\ndelete table inet underlay\ntable inet underlay {\n");
     forward(&mut text, tiers, uplink, permits);
     input(&mut text);
-    prerouting(&mut text, permits, publish);
+    prerouting(&mut text, permits, publish, is_shown);
     text.push_str("}\n");
     text
 }
@@ -87,7 +88,12 @@ fn input(text: &mut String) {
 }
 
 /// Published ports: what the world sends to the router goes to an instance, to each in turn when there are several.
-fn prerouting(text: &mut String, permits: &[Permit], publish: &[Publish]) {
+fn prerouting(
+    text: &mut String,
+    permits: &[Permit],
+    publish: &[Publish],
+    is_shown: impl Fn(Ipv4Addr) -> bool,
+) {
     text.push_str(
         "  chain prerouting {\n    type nat hook prerouting priority dstnat; policy accept;\n",
     );
@@ -114,7 +120,13 @@ fn prerouting(text: &mut String, permits: &[Permit], publish: &[Publish]) {
         let Some(permit) = permits.iter().find(opens) else {
             continue;
         };
-        let to = match permit.destinations.as_slice() {
+        let shown: Vec<Ipv4Addr> = permit
+            .destinations
+            .iter()
+            .copied()
+            .filter(|address| is_shown(*address))
+            .collect();
+        let to = match shown.as_slice() {
             [one] => format!("dnat ip to {one}:{target}"),
             several => {
                 let turns = several

@@ -39,43 +39,48 @@ fn router(ops: &mut Vec<Op>, tiers: &[Tier]) {
     ops.push(sysctl(ROUTER, "net/ipv4/conf/all/send_redirects", "0"));
     // Otherwise the refusals of the policy are rationed to one a second for each host, and a caller waits that second.
     ops.push(sysctl(ROUTER, "net/ipv4/icmp_ratelimit", "0"));
-    for Tier {
+    for tier in tiers {
+        bridge(ops, tier);
+    }
+}
+
+/// The bridge of a network, and the router's address in it.
+pub(super) fn bridge(ops: &mut Vec<Op>, tier: &Tier) {
+    let Tier {
         bridge,
         subnet,
         gateway,
         mac,
         ..
-    } in tiers
-    {
-        ops.push(Op::AddBridge {
-            namespace: ROUTER.to_owned(),
-            name: bridge.clone(),
-            mac: *mac,
-        });
-        ops.push(sysctl(
-            ROUTER,
-            &format!("net/ipv4/conf/{bridge}/send_redirects"),
-            "0",
-        ));
-        // The bridge answers ARP for the neighbours of whoever asks (RFC 3069, VLAN aggregation: Linux calls it private VLAN), so that
-        // their packets come to be routed; and at once: by default it hesitates for up to 0.8 s.
-        ops.push(sysctl(
-            ROUTER,
-            &format!("net/ipv4/conf/{bridge}/proxy_arp_pvlan"),
-            "1",
-        ));
-        ops.push(sysctl(
-            ROUTER,
-            &format!("net/ipv4/neigh/{bridge}/proxy_delay"),
-            "0",
-        ));
-        ops.push(address(
-            ROUTER,
-            bridge,
-            Ipv4Net::new(*gateway, subnet.prefix_len()).unwrap_or(*subnet),
-        ));
-        ops.push(up(ROUTER, bridge));
-    }
+    } = tier;
+    ops.push(Op::AddBridge {
+        namespace: ROUTER.to_owned(),
+        name: bridge.clone(),
+        mac: *mac,
+    });
+    ops.push(sysctl(
+        ROUTER,
+        &format!("net/ipv4/conf/{bridge}/send_redirects"),
+        "0",
+    ));
+    // The bridge answers ARP for the neighbours of whoever asks (RFC 3069, VLAN aggregation: Linux calls it private VLAN), so that
+    // their packets come to be routed; and at once: by default it hesitates for up to 0.8 s.
+    ops.push(sysctl(
+        ROUTER,
+        &format!("net/ipv4/conf/{bridge}/proxy_arp_pvlan"),
+        "1",
+    ));
+    ops.push(sysctl(
+        ROUTER,
+        &format!("net/ipv4/neigh/{bridge}/proxy_delay"),
+        "0",
+    ));
+    ops.push(address(
+        ROUTER,
+        bridge,
+        Ipv4Net::new(*gateway, subnet.prefix_len()).unwrap_or(*subnet),
+    ));
+    ops.push(up(ROUTER, bridge));
 }
 
 fn world(ops: &mut Vec<Op>) {
@@ -102,7 +107,8 @@ fn world(ops: &mut Vec<Op>) {
     });
 }
 
-fn one(ops: &mut Vec<Op>, instance: &Instance) {
+/// The link of an instance; its namespace is there.
+pub(super) fn one(ops: &mut Vec<Op>, instance: &Instance) {
     let name = &instance.name;
     ops.push(up(name, "lo"));
     let Some(link) = &instance.link else { return };

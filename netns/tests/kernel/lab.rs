@@ -144,10 +144,18 @@ pub(crate) fn spec(argv: &[&str], mounts: Vec<Mount>) -> SandboxSpec {
         env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin:/usr/sbin:/sbin".into())]),
         cwd: "/".into(),
         mounts,
-        hosts: "127.0.0.1\tlocalhost\n10.1.2.3\tother\n".into(),
+        hosts: hosts(),
+        terminal: None,
         limits: ProcessLimits::default(),
         group: Membership::default(),
     }
+}
+
+/// A file that is a sandbox's `/etc/hosts`.
+fn hosts() -> PathBuf {
+    let path = std::env::temp_dir().join(format!("netns-setup-hosts-{}", std::process::id()));
+    fs::write(&path, "127.0.0.1\tlocalhost\n10.1.2.3\tother\n").unwrap();
+    path
 }
 
 pub(crate) fn bind(source: &Path, target: &str, read_only: bool) -> Mount {

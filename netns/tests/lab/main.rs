@@ -15,6 +15,7 @@ mod groups;
 mod holdings;
 mod instance;
 mod kills;
+mod lifecycle;
 mod limits;
 mod looking;
 mod machine;
@@ -47,6 +48,7 @@ enum Story {
     Limits,
     Looking,
     Residue,
+    Lifecycle,
     Shop,
     Uplink,
     Confinement,
@@ -61,6 +63,7 @@ const STORIES: &[(&str, Story)] = &[
     ("limits", Story::Limits),
     ("looking", Story::Looking),
     ("residue", Story::Residue),
+    ("lifecycle", Story::Lifecycle),
     ("shop", Story::Shop),
     ("uplink", Story::Uplink),
     ("confinement", Story::Confinement),
@@ -76,6 +79,7 @@ impl Story {
             Self::Limits => limits::tell(steps, setting).await,
             Self::Looking => looking::tell(steps, setting).await,
             Self::Residue => kills::tell(steps, setting).await,
+            Self::Lifecycle => lifecycle::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
             Self::Uplink => uplink::tell(steps, setting).await,
             Self::Confinement => confinement::tell(steps, setting).await,

@@ -8,10 +8,12 @@ use crate::plan::Op;
 /// The kind of step, for the table of times.
 pub(super) fn phase_of(op: &Op) -> &'static str {
     match op {
-        Op::AddNamespace { .. } => "namespaces",
-        Op::AddBridge { .. } | Op::AddVeth { .. } | Op::IsolatePort { .. } | Op::LinkUp { .. } => {
-            "links"
-        }
+        Op::AddNamespace { .. } | Op::DeleteNamespace { .. } => "namespaces",
+        Op::AddBridge { .. }
+        | Op::AddVeth { .. }
+        | Op::IsolatePort { .. }
+        | Op::LinkUp { .. }
+        | Op::DeleteLink { .. } => "links",
         Op::AddAddress { .. } => "addresses",
         Op::AddRoute { .. } => "routes",
         Op::Sysctl { .. } => "sysctls",

@@ -19,7 +19,7 @@ use crate::kernel::netlink::{
     messages::{self, End},
 };
 use crate::kernel::nft;
-use crate::plan::Op;
+use crate::plan::{Op, ROUTER};
 
 /// Takes steps, on a thread that moves between namespaces.
 pub(super) struct Worker<'network> {
@@ -57,6 +57,7 @@ impl<'network> Worker<'network> {
     fn dispatch(&mut self, op: &Op) -> Result<(), Failure> {
         match op {
             Op::AddNamespace { name } => self.add_namespace(name),
+            Op::DeleteNamespace { name } => self.delete_namespace(name),
             Op::Ruleset { namespace, text } => {
                 self.go(namespace)?;
                 nft::load(text)
@@ -121,7 +122,14 @@ impl<'network> Worker<'network> {
                 metric,
                 ..
             } => (messages::add_route(*destination, *via, *metric), create),
-            Op::AddNamespace { .. } | Op::Ruleset { .. } | Op::Sysctl { .. } => return Ok(()),
+            Op::DeleteLink { namespace, link } => {
+                self.indices.remove(&(namespace.clone(), link.clone()));
+                (messages::delete_link(link), 0)
+            }
+            Op::AddNamespace { .. }
+            | Op::DeleteNamespace { .. }
+            | Op::Ruleset { .. }
+            | Op::Sysctl { .. } => return Ok(()),
         };
         self.socket(op.namespace())?.change(message, flags)
     }
@@ -136,6 +144,19 @@ impl<'network> Worker<'network> {
         self.sockets.insert(name.to_owned(), socket);
         self.network.namespaces.insert(name.to_owned(), namespace);
         Ok(())
+    }
+
+    /// Closes what holds the namespace here, this thread included: it may be in it.
+    fn delete_namespace(&mut self, name: &str) -> Result<(), Failure> {
+        self.go(ROUTER)?;
+        self.sockets.remove(name);
+        self.indices.retain(|(namespace, _), _| namespace != name);
+        self.network
+            .namespaces
+            .remove(name)
+            .map(drop)
+            .ok_or_else(|| no_namespace(name))
+            .step(|| "let the namespace go".into())
     }
 
     /// Moves the thread into a namespace.

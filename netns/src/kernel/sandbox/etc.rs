@@ -35,13 +35,12 @@ pub(super) fn sources() -> Result<Vec<(&'static Path, Source)>, Failure> {
 pub(super) fn fill(
     sources: &[(&Path, Source)],
     hostname: &str,
-    hosts: &str,
+    hosts: &Source,
 ) -> Result<(), Failure> {
     let files = [
         ("passwd", passwd()),
         ("group", group()),
         ("hostname", format!("{hostname}\n")),
-        ("hosts", hosts.to_owned()),
         (
             "resolv.conf",
             "# Names are in /etc/hosts; no name server is asked.\n".to_owned(),
@@ -59,7 +58,7 @@ pub(super) fn fill(
     for (path, source) in sources {
         source.bind(path, READ_ONLY)?;
     }
-    Ok(())
+    hosts.bind(Path::new("/etc/hosts"), READ_ONLY)
 }
 
 /// PostgreSQL's initdb wants its user to have a name.

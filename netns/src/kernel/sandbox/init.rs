@@ -11,7 +11,7 @@ use nix::unistd::{ForkResult, sethostname};
 
 use super::seccomp::Filter;
 use super::wire::{self, DESCRIPTORS, Report, Request};
-use super::{SandboxSpec, join, privileges, program, root, visit};
+use super::{SandboxSpec, console, join, privileges, program, root, visit};
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::identity::Identity;
 use crate::kernel::sys;
@@ -56,18 +56,8 @@ fn spawn(
     .step(|| "unshare mount, PID, IPC and UTS namespaces".into())?;
     fork_program(socket, || {
         inhabit(spec)?;
-        program::execute(
-            &spec.argv,
-            &spec.env,
-            &spec.cwd,
-            &program::Standard {
-                stdin,
-                stdout,
-                stderr,
-                terminal: false,
-            },
-            Some(&filter),
-        )
+        let standard = console::standard([stdin, stdout, stderr], spec.terminal)?;
+        program::execute(&spec.argv, &spec.env, &spec.cwd, &standard, Some(&filter))
     })
 }
 

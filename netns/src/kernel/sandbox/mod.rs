@@ -46,7 +46,7 @@ use wire::{Report, Request};
 const SUBCOMMAND: &str = "sandbox-init";
 
 /// A program and the world it sees.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxSpec {
     /// The instance, for messages.
     pub name: String,
@@ -60,8 +60,11 @@ pub struct SandboxSpec {
     pub cwd: PathBuf,
     /// What it sees beside the system's own read-only files.
     pub mounts: Vec<Mount>,
-    /// The text of `/etc/hosts`.
-    pub hosts: String,
+    /// The file that is its `/etc/hosts`. Rewritten in place it changes inside too.
+    pub hosts: PathBuf,
+    /// Gives the program a terminal of this size: see [`ExecSpec::terminal`].
+    #[serde(default)]
+    pub terminal: Option<Window>,
     /// What it may use.
     #[serde(default)]
     pub limits: ProcessLimits,
@@ -109,7 +112,7 @@ impl Default for ProcessLimits {
 }
 
 /// A further program to run inside a sandbox that is up: `exec` and health checks.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecSpec {
     /// The instance, for messages.
     pub name: String,

@@ -59,6 +59,7 @@ pub(super) fn build(spec: &SandboxSpec) -> Result<OwnedFd, Failure> {
         .map(|name| Ok((*name, Source::open(&Path::new("/dev").join(name))?)))
         .collect::<Result<Vec<_>, Failure>>()?;
     let etc_sources = etc::sources()?;
+    let hosts = Source::open(&spec.hosts)?;
     let mounts = open_mounts(&spec.mounts)?;
 
     pivot()?;
@@ -68,7 +69,7 @@ pub(super) fn build(spec: &SandboxSpec) -> Result<OwnedFd, Failure> {
             System::Folder(source) => source.bind(Path::new(path), READ_ONLY)?,
         }
     }
-    etc::fill(&etc_sources, &spec.hostname, &spec.hosts)?;
+    etc::fill(&etc_sources, &spec.hostname, &hosts)?;
     fill_dev(&devices)?;
     for folder in ["/run", "/var/lib", "/var/tmp", "/tmp"] {
         fs::create_dir_all(folder).step(|| format!("make {folder}"))?;

@@ -1,6 +1,7 @@
 //! The control socket: one task a connection, so that whoever hangs, hangs alone.
 
 use std::io::{self, IoSliceMut};
+use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
+use super::change::Asked;
 use super::serve::{Located, Message, Place};
 use crate::kernel::reaper::Reaper;
 use crate::kernel::sandbox::{self, Streams};
@@ -25,6 +27,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Descriptors that come with [`Request::Exec`].
 const STREAMS: usize = 3;
+/// Most descriptors that come with a request: the host's sockets of a [`Request::Change`].
+const DESCRIPTORS: usize = 64;
 
 /// Held by whoever is to hear the lab's last words; the lab waits for all of them to be dropped.
 pub(super) type Hearing = tokio::sync::mpsc::Sender<()>;
@@ -114,6 +118,15 @@ async fn converse(
                 wait: wait_ms.map(Duration::from_millis),
                 replies: sender,
             });
+            say_all(&mut stream, &mut replies).await
+        }
+        Ok(Request::Change(change)) => {
+            let (sender, mut replies) = unbounded_channel();
+            let _ = messages.send(Message::Change(Box::new(Asked {
+                change: *change,
+                sockets: fds.into_iter().map(TcpListener::from).collect(),
+                replies: sender,
+            })));
             say_all(&mut stream, &mut replies).await
         }
         Ok(Request::Exec(exec)) => {
@@ -284,7 +297,7 @@ fn receive_some(
     buffer: &mut [u8],
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
-    let mut space = nix::cmsg_space!([i32; STREAMS]);
+    let mut space = nix::cmsg_space!([i32; DESCRIPTORS]);
     let mut slices = [IoSliceMut::new(buffer)];
     let message = recvmsg::<()>(
         stream.as_raw_fd(),

@@ -1,6 +1,7 @@
 //! An instance, as far as running it goes.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,12 +29,22 @@ pub(super) struct Hand {
     pub(super) stop_signal: Signal,
     pub(super) log: PathBuf,
     pub(super) is_built: bool,
+    /// Tells its binary from one that was built later.
+    binary: Option<Stamp>,
     /// Counts starts, so that news of an earlier process is not taken for news of this one.
     pub(super) run: u64,
     pub(super) pid: Option<Pid>,
     pub(super) since: Time,
     pub(super) shown: InstanceState,
     pub(super) problem: Option<String>,
+}
+
+/// A file's number and the time of its last change, in seconds and nanoseconds.
+type Stamp = (u64, i64, i64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
 impl Hand {
@@ -56,12 +67,37 @@ impl Hand {
             stop_signal: service.stop_signal.parse().unwrap_or(Signal::SIGTERM),
             log: machine.state.log(&planned.name),
             is_built: matches!(service.run, Run::Cargo { .. }),
+            binary: match &service.run {
+                Run::Cargo { package } => {
+                    machine.binaries.get(package).and_then(|path| stamp(path))
+                }
+                Run::Server(_) | Run::Exec { .. } => None,
+            },
             run: 0,
             pid: None,
             since: Time::ZERO,
             shown: InstanceState::Waiting,
             problem: None,
         }
+    }
+
+    /// Whether the other one would run alike.
+    pub(super) fn is_made_like(&self, other: &Self) -> bool {
+        self.spec == other.spec
+            && self.check == other.check
+            && self.stop_signal == other.stop_signal
+            && self.limits() == other.limits()
+            && self.binary == other.binary
+    }
+
+    /// What it is made of from its next start on.
+    pub(super) fn become_like(&mut self, other: Self) {
+        self.spec = other.spec;
+        self.check = other.check;
+        self.allotment = other.allotment;
+        self.stop_signal = other.stop_signal;
+        self.is_built = other.is_built;
+        self.binary = other.binary;
     }
 
     /// Takes in the end of its process.

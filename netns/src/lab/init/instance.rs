@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::Lab;
 use super::official::{self, POSTGRES_ENTRYPOINT};
 use crate::compose::{self, Healthcheck, Run, Server, Service};
 use crate::kernel::cgroup::{LabGroups, Membership};
@@ -33,6 +34,19 @@ pub(super) struct Machine<'a> {
     pub postgres_programs: Option<PathBuf>,
     /// The lab's control groups, if it has any.
     pub groups: Option<&'a LabGroups>,
+}
+
+impl Lab {
+    /// Where things are, with these binaries.
+    pub(super) fn machine<'a>(&'a self, binaries: &'a Binaries) -> Machine<'a> {
+        Machine {
+            state: &self.state,
+            binaries,
+            redis_names: official::redis_names(SANDBOX_PATH),
+            postgres_programs: postgres_programs("/usr/lib/postgresql".as_ref()),
+            groups: self.limiting.groups.as_ref(),
+        }
+    }
 }
 
 /// What the supervisor has to know of the instance.
@@ -115,7 +129,8 @@ pub(super) fn sandbox(
         env: environment(service, instance, machine),
         cwd: working_folder(service),
         mounts,
-        hosts: instance.etc_hosts(),
+        hosts: machine.state.hosts(&instance.name),
+        terminal: None,
         limits: service
             .open_files
             .map_or_else(ProcessLimits::default, |open_files| ProcessLimits {

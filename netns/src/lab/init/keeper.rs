@@ -10,17 +10,17 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use super::change::{Changes, Relays};
 use super::events::Journal;
 use super::hand::Hand;
 use super::listener::Listener;
 use super::process::Starter;
 use super::serve::Message;
-use super::{Lab, instance, official};
+use super::{Lab, instance};
 use crate::kernel::enter::heed_signals;
-use crate::lab::SANDBOX_PATH;
-use crate::lab::clock::Clock;
+use crate::lab::clock::{Clock, millis};
 use crate::lab::logs;
-use crate::lab::protocol::{InstanceState, Reply};
+use crate::lab::protocol::{InstanceState, Progress, Reply};
 use crate::lab::supervise::{Action, Event, Id, Supervisor, Time};
 
 /// How often log files are looked at for their size.
@@ -43,6 +43,7 @@ pub(super) struct Keeper {
     pub(super) starter: Starter,
     pub(super) listeners: Vec<Listener>,
     pub(super) journal: Journal,
+    pub(super) changes: Changes,
     pub(super) detached: bool,
     /// Whether the uplink stands.
     pub(super) connected: bool,
@@ -57,15 +58,10 @@ impl Keeper {
         pid: i32,
         clock: Clock,
         starter: Starter,
+        relays: Relays,
         to_launcher: UnboundedSender<Reply>,
     ) -> Self {
-        let machine = instance::Machine {
-            state: &lab.state,
-            binaries: &lab.binaries,
-            redis_names: official::redis_names(SANDBOX_PATH),
-            postgres_programs: instance::postgres_programs("/usr/lib/postgresql".as_ref()),
-            groups: lab.limiting.groups.as_ref(),
-        };
+        let machine = lab.machine(&lab.binaries);
         let mut supervisor = Supervisor::default();
         let mut hands = BTreeMap::new();
         for planned in &lab.plan.instances {
@@ -74,6 +70,7 @@ impl Keeper {
                 hands.insert(id, Hand::new(service, planned, &machine));
             }
         }
+        let front = lab.plan.front(|_| true);
         let network_ms = starter.network.duration().as_secs_f64() * 1e3;
         Self {
             lab,
@@ -85,6 +82,7 @@ impl Keeper {
             starter,
             listeners: vec![Listener::of_everything(to_launcher)],
             journal: Journal::default(),
+            changes: Changes::new(relays, front),
             detached: false,
             connected: false,
             stage: Stage::ComingUp,
@@ -161,6 +159,11 @@ impl Keeper {
                 wait,
                 replies,
             } => self.steer(&steer, &services, wait, replies),
+            Message::Change(asked) => {
+                self.changes.queue.push_back(*asked);
+                self.advance();
+            }
+            Message::Applied(outcome) => self.applied(outcome),
             Message::Locate { exec, answer } => {
                 let _ = answer.send(self.locate(exec));
             }
@@ -204,6 +207,7 @@ impl Keeper {
         self.show_changes(now);
         self.judge(now);
         self.answer_listeners(now);
+        self.advance();
     }
 
     fn carry_out(&mut self, action: Action, now: Time) {
@@ -249,7 +253,15 @@ impl Keeper {
                 if let Some(allotment) = &hand.allotment {
                     allotment.give_back();
                 }
+                let gone = Progress::Instance {
+                    instance: hand.planned.name.clone(),
+                    state: InstanceState::Removed,
+                    at_ms: millis(now),
+                    took_ms: millis(now.saturating_sub(hand.since)),
+                    detail: None,
+                };
                 self.hands.remove(&id);
+                self.tell(Some(id), &gone);
             }
             Action::Finish => {}
         }

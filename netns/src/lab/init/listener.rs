@@ -73,6 +73,7 @@ impl Listener {
 impl Keeper {
     /// Tells everybody; with `id`, those who want to hear of that instance.
     pub(super) fn tell(&mut self, id: Option<Id>, progress: &Progress) {
+        self.changes.tell(id, progress);
         self.listeners.retain(|listener| {
             id.is_some_and(|id| !listener.is_about(id))
                 || listener.to.send(Reply::Progress(progress.clone())).is_ok()
@@ -104,7 +105,7 @@ impl Keeper {
                 (!busy).then(|| listener.done(now))
             }
             Goal::Up { until } => match self.supervisor.verdict(|id| listener.is_about(id)) {
-                Verdict::Ready => Some(listener.done(now)),
+                Verdict::Ready if self.are_shown(listener) => Some(listener.done(now)),
                 Verdict::Failed(id) => {
                     let how = self.how_it_failed(id);
                     Some(Reply::Progress(self.failed(Some(id), how)))
@@ -115,7 +116,7 @@ impl Keeper {
                     let how = format!("not healthy after {waited} s");
                     Some(Reply::Progress(self.failed(late, how)))
                 }
-                Verdict::Pending => None,
+                Verdict::Ready | Verdict::Pending => None,
             },
             Goal::Exit => {
                 for (instance, code) in self.take_ended(&mut listener.about) {
@@ -125,6 +126,14 @@ impl Keeper {
                 all.then(|| listener.done(now))
             }
         }
+    }
+
+    /// Whether others see all that it is about: names and published ports lead there.
+    fn are_shown(&self, listener: &Listener) -> bool {
+        self.hands
+            .iter()
+            .filter(|(id, _)| listener.is_about(**id))
+            .all(|(_, hand)| self.changes.shows(&hand.planned.name))
     }
 
     /// Takes out those that have ended, with their names and exit codes.

@@ -4,7 +4,6 @@ use super::hand::Hand;
 use super::instance;
 use super::keeper::Keeper;
 use super::serve::{Located, Place};
-use crate::kernel::namespace::NetNamespace;
 use crate::lab::protocol::Exec;
 use crate::plan::{ROUTER, WORLD};
 
@@ -41,14 +40,8 @@ impl Keeper {
     }
 
     fn visit(&self, namespace: &str, exec: Exec) -> Result<Located, String> {
-        let network = self
-            .starter
-            .network
-            .namespace(namespace)
-            .ok_or_else(|| format!("{namespace} has no network"))
-            .and_then(|network| {
-                NetNamespace::try_clone(network).map_err(|error| error.to_string())
-            })?;
+        let network = self.starter.network.namespace(namespace);
+        let network = network.map_err(|error| error.to_string())?;
         Ok(Located {
             place: Place::Network(network),
             detach: exec.detach,

@@ -4,18 +4,24 @@
 //! socket, a health check that hangs) is a task or a thread of its own that sends a message when it is done.
 
 mod allotment;
+mod build;
+mod change;
 mod control;
 mod events;
+mod files;
 mod hand;
 mod instance;
 mod keeper;
 mod launcher;
 mod listener;
 mod locate;
+mod network;
 mod official;
+mod prepare;
 mod process;
 mod report;
 mod serve;
+mod show;
 mod status;
 mod steer;
 mod usage;
@@ -24,7 +30,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
@@ -38,7 +44,7 @@ use super::groups::Limiting;
 use super::logs;
 use super::protocol::Progress;
 use super::state::StateDir;
-use crate::compose::{FileKind, FileSource, Project};
+use crate::compose::Project;
 use crate::kernel::enter::Inside;
 use crate::kernel::{self, Network};
 use crate::plan::{Held, Op, Plan, ROUTER};
@@ -155,46 +161,11 @@ fn prepare_files(lab: &Lab, inside: &Inside, pid: i32) -> io::Result<()> {
     let script = lab.state.run().join(instance::POSTGRES_ENTRYPOINT_FILE);
     fs::write(&script, instance::POSTGRES_ENTRYPOINT_TEXT)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    give_files(lab)?;
-    for planned in &lab.plan.instances {
-        let Some(service) = lab.project.services.get(&planned.service) else {
-            continue;
-        };
-        for volume in instance::volumes(service, planned, &lab.state) {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&volume)?;
-            inside.identity.prepare_volume(&volume)?;
-        }
-    }
-    Ok(())
-}
-
-/// Copies secrets and configuration files to where they are shown to sandboxes: the user of a sandbox may not be allowed to read the
-/// original. Nobody else comes here: the state folder is its owner's alone.
-fn give_files(lab: &Lab) -> io::Result<()> {
-    let kinds = [
-        (FileKind::Secret, &lab.project.secrets),
-        (FileKind::Config, &lab.project.configs),
-    ];
-    for (kind, files) in kinds {
-        let folder = lab.state.given(kind);
-        fs::create_dir_all(&folder)?;
-        for (name, file) in files {
-            let content = match (&file.source, &file.content) {
-                (FileSource::File(path), _) => fs::read(path).map_err(|error| {
-                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-                })?,
-                (_, content) => content
-                    .as_ref()
-                    .map(|content| content.expose().as_bytes().to_vec())
-                    .unwrap_or_default(),
-            };
-            let path = folder.join(name);
-            fs::write(&path, content)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o444))?;
-        }
-    }
-    Ok(())
+    files::prepare(
+        &lab.project,
+        &lab.plan.instances,
+        &lab.state,
+        inside.identity,
+    )?;
+    files::write_hosts(&lab.state, &lab.plan.front(|_| true).hosts)
 }

@@ -10,10 +10,11 @@ use nix::unistd::{Pid, fchown};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::hand::Hand;
+use super::network::SharedNetwork;
 use super::serve::Message;
+use crate::kernel::Identity;
 use crate::kernel::reaper::Reaper;
 use crate::kernel::sandbox::{self, ExecSpec, SandboxSpec, Streams};
-use crate::kernel::{Identity, Network};
 use crate::lab::logs;
 use crate::lab::supervise::Id;
 
@@ -24,7 +25,7 @@ const HANDLER_PAUSE: Duration = Duration::from_millis(20);
 /// What every start needs.
 #[derive(Debug, Clone)]
 pub(super) struct Starter {
-    pub(super) network: Arc<Network>,
+    pub(super) network: SharedNetwork,
     pub(super) reaper: Reaper,
     pub(super) identity: Identity,
     pub(super) messages: UnboundedSender<Message>,
@@ -62,7 +63,7 @@ impl Starter {
         let namespace = self
             .network
             .namespace(&spec.name)
-            .ok_or("its network namespace was not planned")?;
+            .map_err(|error| format!("enter its network: {error}"))?;
         let output = logs::open(log).map_err(|error| format!("open its log: {error}"))?;
         // A program may open /dev/stdout anew, which asks for its right to the file (rootless it owns it already).
         let owner = self.identity.sandbox_owner();

@@ -1,7 +1,6 @@
 //! Sets up the tasks of the first process and the messages between them.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::Pid;
@@ -9,13 +8,15 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{broadcast, oneshot};
 
+use super::change::{Asked, Relays};
 use super::keeper::Keeper;
+use super::network::SharedNetwork;
 use super::process::Starter;
 use super::usage::Survey;
 use super::{Lab, control, launcher};
 use crate::kernel::namespace::NetNamespace;
 use crate::kernel::reaper::{Exit, Reaper};
-use crate::kernel::relay::{Relay, Upstream};
+use crate::kernel::relay::Relay;
 use crate::kernel::sandbox::ExecSpec;
 use crate::kernel::{Identity, Network, uplink};
 use crate::lab::clock::Clock;
@@ -58,6 +59,9 @@ pub(super) enum Message {
         wait: Option<Duration>,
         replies: UnboundedSender<Reply>,
     },
+    Change(Box<Asked>),
+    /// The steps that were last set about have been taken.
+    Applied(Result<(), String>),
     Locate {
         exec: Exec,
         answer: oneshot::Sender<Result<Located, String>>,
@@ -95,8 +99,8 @@ pub(super) async fn serve(
     let (messages, mut inbox) = unbounded_channel();
     let reaper = Reaper::default();
     tokio::spawn(reaper.clone().run());
-    let network = Arc::new(network);
-    let _relays = relays(&mut lab, &network)?;
+    let network = SharedNetwork::new(network);
+    let relays = relays(&mut lab, &network)?;
     let (hearing, mut all_heard) = tokio::sync::mpsc::channel(1);
     let (to_launcher, from_keeper) = unbounded_channel();
     lab.launcher.set_nonblocking(true)?;
@@ -115,15 +119,15 @@ pub(super) async fn serve(
     ));
 
     let starter = Starter {
-        network: Arc::clone(&network),
+        network: network.clone(),
         reaper,
         identity,
         messages,
     };
-    let mut keeper = Keeper::new(lab, pid, clock, starter, to_launcher);
+    let mut keeper = Keeper::new(lab, pid, clock, starter, relays, to_launcher);
     keeper.run(&mut inbox).await?;
-    if let (true, Some(router)) = (keeper.connected, network.namespace(ROUTER)) {
-        let _ = uplink::disconnect(router); // it goes with the namespace all the same, only a moment later
+    if let (true, Ok(router)) = (keeper.connected, network.namespace(ROUTER)) {
+        let _ = uplink::disconnect(&router); // it goes with the namespace all the same, only a moment later
     }
     drop(keeper);
     listening.abort();
@@ -131,25 +135,12 @@ pub(super) async fn serve(
     Ok(())
 }
 
-fn relays(lab: &mut Lab, network: &Network) -> io::Result<Vec<Relay>> {
-    let mut relays = Vec::new();
+fn relays(lab: &mut Lab, network: &SharedNetwork) -> io::Result<Relays> {
+    let mut relays = Relays::new();
     for (publish, listener) in std::mem::take(&mut lab.listeners) {
-        let upstreams = lab.plan.publish[publish]
-            .dial
-            .iter()
-            .map(|dial| {
-                let namespace = network.namespace(&dial.namespace).ok_or_else(|| {
-                    io::Error::other(format!("namespace {} was not planned", dial.namespace))
-                })?;
-                Ok(Upstream {
-                    namespace: namespace.try_clone()?,
-                    address: dial.address,
-                })
-            })
-            .collect::<io::Result<Vec<_>>>()?;
-        if !upstreams.is_empty() {
-            relays.push(Relay::start(listener, upstreams)?);
-        }
+        let port = &lab.plan.publish[publish];
+        let upstreams = network.upstreams(&port.dial)?;
+        relays.insert(port.on(), Relay::start(listener, upstreams)?);
     }
     Ok(relays)
 }

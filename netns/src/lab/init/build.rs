@@ -1,0 +1,92 @@
+//! The steps of a change, taken beside the main task: the kernel, files and `nft` may each take their time.
+
+use super::change::{Moving, Work};
+use super::files;
+use super::keeper::Keeper;
+use super::serve::Message;
+use crate::lab::logs;
+use crate::lab::supervise::Event;
+use crate::plan::change;
+
+impl Keeper {
+    /// Takes the steps from the plan that stands to the next one. When one is refused, what was to come goes again.
+    pub(super) fn build(&mut self, moving: &Moving) {
+        self.changes.hidden.extend(moving.joining.iter().cloned());
+        let front = self.front_of(&moving.plan);
+        let mut standing = self.lab.plan.clone();
+        standing.ruleset.clone_from(&self.changes.front.ruleset);
+        let mut next = moving.plan.clone();
+        next.ruleset.clone_from(&front.ruleset);
+        let steps = change(&standing, &next);
+        let back = change(&next, &standing).down;
+        let (network, state, identity) = (
+            self.starter.network.clone(),
+            self.lab.state.clone(),
+            self.starter.identity,
+        );
+        let (project, hosts) = (moving.project.clone(), front.hosts.clone());
+        let joining = moving.joining.clone();
+        self.changes.working = Some(Work::Build(front));
+        self.work(move || {
+            let files = || {
+                files::prepare(&project, &next.instances, &state, identity)?;
+                for instance in &joining {
+                    logs::rotate(&state.log(instance), 0)?;
+                }
+                files::write_hosts(&state, &hosts)
+            };
+            network
+                .apply(&steps.down)
+                .and_then(|()| network.apply(&steps.up))
+                .and_then(|()| files().map_err(|error| error.to_string()))
+                .inspect_err(|_| network.apply_what_can_be(&back))
+        });
+    }
+
+    pub(super) fn work(&self, steps: impl FnOnce() -> Result<(), String> + Send + 'static) {
+        let messages = self.starter.messages.clone();
+        tokio::spawn(async move {
+            let outcome = tokio::task::spawn_blocking(steps).await;
+            let outcome = outcome.unwrap_or_else(|error| Err(error.to_string()));
+            let _ = messages.send(Message::Applied(outcome)); // the main task is gone only when the lab ends
+        });
+    }
+
+    /// The steps have been taken, or one was refused.
+    pub(super) fn applied(&mut self, outcome: Result<(), String>) {
+        match (self.changes.working.take(), outcome) {
+            (Some(Work::Show(front, shown)), outcome) => {
+                if let Err(message) = outcome {
+                    tracing::error!("cannot show a change to the instances: {message}");
+                }
+                self.changes.hidden.retain(|name| !shown.contains(name));
+                self.changes.front = front;
+                self.lead();
+            }
+            (Some(Work::Build(front)), Ok(())) => self.changes.front = front,
+            (Some(Work::Build(front)), Err(message)) => {
+                self.changes.front = front;
+                if let Some(moving) = self.changes.moving.take() {
+                    self.give_up(moving, &message);
+                }
+            }
+            (None, _) => {}
+        }
+        self.take(Event::Tick);
+    }
+
+    /// What was to go has gone, what was to come has not come.
+    fn give_up(&mut self, moving: Moving, message: &str) {
+        let joining = moving.joining;
+        self.changes.hidden.retain(|name| !joining.contains(name));
+        self.lab.project = moving.project;
+        self.lab.plan = moving.plan;
+        self.lab
+            .plan
+            .instances
+            .retain(|instance| !joining.contains(&instance.name));
+        moving
+            .asked
+            .refuse(format!("{message}; what was to come has not come"), None);
+    }
+}
