@@ -4,7 +4,7 @@ NETNS := $(CARGO) run --quiet --release --locked -p netns-setup --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs test conformance lint fmt audit tools sqlx-prepare swarm-file
+.PHONY: help up down ps logs test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -34,6 +34,12 @@ conformance: ## check the public contract of a running shop (URL=http://localhos
 
 swarm-file: ## remake docker-compose-swarm.yml after changing docker-compose.yml or what it mounts
 	@$(CARGO) run --quiet --locked -p netns-setup -- --file docker-compose.yml config --format swarm --output docker-compose-swarm.yml
+
+fuzz: ## throw mutated Compose files at the reader and the planner for SECONDS=60 (nightly, cargo-fuzz)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --quiet --locked cargo-fuzz
+	@mkdir -p netns/fuzz/corpus/compose && cp docker-compose.yml netns/fuzz/corpus/compose/
+	$(CARGO) +nightly fuzz run --fuzz-dir netns/fuzz compose netns/fuzz/corpus/compose netns/fuzz/seeds/compose -- \
+		-dict=netns/fuzz/compose.dict -max_total_time=$(or $(SECONDS),60) -rss_limit_mb=4096 -timeout=10
 
 lint: tools ## format, clippy, documentation, unused dependencies, licences
 	$(CARGO) fmt --all --check

@@ -18,12 +18,14 @@ mod health;
 mod image;
 mod interpolate;
 mod kernel_settings;
+mod merge;
 mod model;
 mod mounts;
 mod names;
 mod nearest;
 mod networks;
 mod node;
+mod parse;
 mod ports;
 mod reader;
 mod render;
@@ -247,6 +249,10 @@ pub fn project_name(name: &str) -> String {
     }
 }
 
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
+mod foreign;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::docker_only::{self, Scope};
 use super::nearest::nearest;
-use super::node::{self, Key, Node, Value};
+use super::node::{Key, Node, Value};
+use super::parse;
 use super::units;
 use super::unsupported;
 
@@ -60,7 +61,7 @@ impl<'a> Reader<'a> {
     pub(super) fn merged(&mut self) -> Option<Node> {
         let mut merged: Option<Node> = None;
         for (source, index) in self.sources.iter().zip(0_u16..) {
-            match node::parse(index, &source.text) {
+            match parse::parse(index, &source.text) {
                 Ok(node) => match &mut merged {
                     Some(base) => base.merge(node),
                     None => merged = Some(node),

@@ -159,7 +159,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::node;
+    use crate::compose::{node, parse};
     use proptest::prelude::*;
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         #[test]
         fn text_comes_back_as_it_was(text in any::<String>()) {
             let yaml = to_yaml(&serde_json::json!({"k": text})).unwrap();
-            let node = node::parse(0, &yaml).ok().unwrap();
+            let node = parse::parse(0, &yaml).ok().unwrap();
             prop_assert_eq!(&node.get("k").unwrap().value, &node::Value::Scalar(text));
         }
     }

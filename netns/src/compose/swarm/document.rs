@@ -240,7 +240,7 @@ fn scalar(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::node;
+    use super::super::super::parse;
     use super::*;
     use proptest::prelude::*;
 
@@ -281,7 +281,7 @@ mod tests {
         #[test]
         fn text_comes_back_as_it_was(text in "\\PC*", inline in "(-{0,3}|[.]/)[0-9a-zA-Z:,.-]{0,6}") {
             let list = Item::List(vec![Item::text(inline.clone()), Item::text(text.clone())]);
-            let node = node::parse(0, &write(&[entry("k", list)])).ok().unwrap();
+            let node = parse::parse(0, &write(&[entry("k", list)])).ok().unwrap();
             let Value::List(items) = &node.get("k").unwrap().value else { panic!("{node:?}") };
             prop_assert_eq!(&items[0].value, &Value::Scalar(inline));
             prop_assert_eq!(&items[1].value, &Value::Scalar(text));
