@@ -44,11 +44,11 @@ pub(super) async fn tell(setting: &Setting, file: &Path, play: &PlayHost) -> Res
             match whose {
                 "launcher" => launcher.start_kill()?,
                 _ => {
-                    // Written whole a moment after it is made.
+                    // Written whole a moment after it is made; its beginning stands behind it.
                     let pid = eventually("its number", || async {
-                        Ok(std::fs::read_to_string(lab.state().join("pid"))?
-                            .trim()
-                            .parse()?)
+                        let noted = std::fs::read_to_string(lab.state().join("pid"))?;
+                        let pid = noted.split_whitespace().next().context("empty")?;
+                        Ok(pid.parse()?)
                     });
                     kill_process(pid.await?)?;
                 }

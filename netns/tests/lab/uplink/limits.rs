@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -84,6 +85,7 @@ pub(super) async fn no_way_out(lab: &Lab<'_>, play: &PlayHost, targets: &[Ipv4Ad
     for namespace in namespaces(first)? {
         let links = enter(first, &namespace, Command::new("ip").args(["-br", "link"]))?;
         if String::from_utf8_lossy(&links.stdout).contains("uplink") {
+            foreign_is_dropped(first, &namespace)?;
             continue;
         }
         for (address, dialled) in dial(first, &namespace, &targets)? {
@@ -96,5 +98,20 @@ pub(super) async fn no_way_out(lab: &Lab<'_>, play: &PlayHost, targets: &[Ipv4Ad
         tried += 1;
     }
     ensure!(tried == 4, "{tried} of the world and three instances");
+    Ok(())
+}
+
+/// What came with another address than the host's was dropped for that, before any flow was asked.
+fn foreign_is_dropped(first: i32, router: &Path) -> Result<()> {
+    let mut list = Command::new("nft");
+    list.args(["list", "chain", "inet", "underlay", "forward"]);
+    let rules = String::from_utf8(enter(first, router, &list)?.stdout)?;
+    let rule = rules
+        .lines()
+        .find(|rule| rule.contains("foreign source in uplink"));
+    ensure!(
+        rule.is_some_and(|rule| !rule.contains("packets 0 ")),
+        "{rules}"
+    );
     Ok(())
 }
