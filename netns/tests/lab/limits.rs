@@ -13,7 +13,7 @@ use crate::instance::kill_process;
 use crate::setting::{Lab, Setting, UP, said};
 use crate::steps::{Steps, now};
 
-/// `hog` eats memory once its folder says so.
+/// `hog` eats memory once its folder says so. What is greedy here is content with what no machine minds, should its limit not hold.
 const FILE: &str = r#"
 services:
   busy:
@@ -22,7 +22,7 @@ services:
     networks: [only]
     deploy: { resources: { limits: { cpus: "0.2" } } }
   hog:
-    entrypoint: [/bin/sh, -c, "while ! rm /flags/hog 2>/dev/null; do sleep 0.1; done; exec perl -e '$$x .= q(x) x 1048576 while 1'"]
+    entrypoint: [/bin/sh, -c, "while ! rm /flags/hog 2>/dev/null; do sleep 0.1; done; exec perl -e '$$x .= q(x) x 1048576 for 1..256; sleep 3600'"]
     restart: unless-stopped
     stop_grace_period: 100ms
     volumes: ["./flags:/flags"]
@@ -34,7 +34,7 @@ services:
     networks: [only]
     deploy: { resources: { limits: { memory: 32M } } }
   bomb:
-    entrypoint: [perl, -e, "while (defined($$p = fork)) { sleep 3600 if !$$p } sleep 3600"]
+    entrypoint: [perl, -e, "for (1..64) { my $$p = fork; last if !defined $$p; sleep 3600 if !$$p } sleep 3600"]
     stop_grace_period: 100ms
     networks: [only]
     deploy: { resources: { limits: { pids: 16 } } }
@@ -43,8 +43,21 @@ networks:
     ipam: { config: [ { subnet: 10.77.2.0/24 } ] }
 "#;
 
-/// What eats memory until it is stopped.
-const HOG: [&str; 3] = ["perl", "-e", "$x .= q(x) x 1048576 while 1"];
+/// Cannot come up.
+const HOPELESS: &str = r#"
+services:
+  hog:
+    entrypoint: [perl, -e, "$$x .= q(x) x 1048576 for 1..256; sleep 3600"]
+    restart: unless-stopped
+    networks: [only]
+    deploy: { resources: { limits: { memory: 16M } } }
+networks:
+  only:
+    ipam: { config: [ { subnet: 10.77.2.0/24 } ] }
+"#;
+
+/// What eats memory.
+const HOG: [&str; 3] = ["perl", "-e", "$x .= q(x) x 1048576 for 1..256"];
 
 pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
     let lab = match lab(setting) {
@@ -67,6 +80,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .step("down leaves no control group", goes_down(&lab))
         .await;
     if is_limited {
+        steps
+            .step(
+                "up says which limit a service keeps hitting",
+                up_names_the_limit(setting),
+            )
+            .await;
         steps
             .step(
                 "killing the first process leaves no control group",
@@ -297,6 +316,20 @@ async fn guardian_ends(lab: &Lab<'_>) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+async fn up_names_the_limit(setting: &Setting) -> Result<()> {
+    let file = setting.folder("limits-small")?.join("compose.yaml");
+    fs::write(&file, HOPELESS)?;
+    let lab = Lab::new(setting, "limits-small", file)?;
+    let said = lab.refused(1, &UP).await?;
+    ensure!(
+        said.contains("error: hog-1: keeps ending (oom-killed at its memory limit of 16M)"),
+        "{said}"
+    );
+    let left = own_groups(&lab.state());
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
 }
 
 async fn is_killed(lab: &Lab<'_>) -> Result<()> {

@@ -250,9 +250,6 @@ impl Keeper {
                 }
             }
             Action::Forget(_) => {
-                if let Some(allotment) = &hand.allotment {
-                    allotment.give_back();
-                }
                 let gone = Progress::Instance {
                     instance: hand.planned.name.clone(),
                     state: InstanceState::Removed,
@@ -260,7 +257,14 @@ impl Keeper {
                     took_ms: millis(now.saturating_sub(hand.since)),
                     detail: None,
                 };
+                let name = hand.planned.name.clone();
+                let allotment = hand.allotment.clone();
                 self.hands.remove(&id);
+                // One that takes its place has its name, and with it its group.
+                let is_replaced = self.hands.values().any(|hand| hand.planned.name == name);
+                if let Some(allotment) = allotment.filter(|_| !is_replaced) {
+                    allotment.give_back();
+                }
                 self.tell(Some(id), &gone);
             }
             Action::Finish => {}
