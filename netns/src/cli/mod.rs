@@ -10,6 +10,7 @@ mod down;
 mod events;
 mod exec;
 mod failure;
+mod held_back;
 mod inside;
 mod kill;
 mod logs;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::args::Global;
 use super::failure::{Code, Failure};
+use super::held_back::beneath;
 use super::terminal::{cut, is_terminal, out, table};
 use super::{project, ps};
 use crate::lab::client::Client;
@@ -32,7 +33,8 @@ CPU % is of one processor, over the last second. Processor time, memory and
 PIDS (processes and threads) are those of the instance's control group where
 it has one; else they are summed over the processes of its sandbox, shared
 memory counted once (PSS) and children that nobody waited for not at all.
-LIMIT is the machine's memory where the service states none. NET I/O is what
+LIMIT is the machine's memory where the service states none, and - where
+limits are not enforced. NET I/O is what
 eth0 has received and sent. Without --no-stream --json prints an object a line.")]
 pub(super) struct Stats {
     /// One look, taken over a second, and return
@@ -67,7 +69,8 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
         .map(|instance| instance.name.clone())
         .collect();
     let wanted = |name: &str| stats.services.is_empty() || names.iter().any(|known| known == name);
-    let machine = machine_memory();
+    // Where limits are stated and not enforced, nothing limits.
+    let machine = status.unenforced.is_none().then(machine_memory);
     let mut before = ask(&state)?;
     if is_terminal() && !stats.no_stream && !stats.json {
         out(HOME)?;
@@ -83,12 +86,16 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
             .into_iter()
             .filter(|row| wanted(row.name))
             .collect();
+        let table = || {
+            let usages = rows.iter().filter_map(|row| Some((row.name, row.usage?)));
+            shown(&rows, machine) + &beneath(usages, status.unenforced.as_deref())
+        };
         let text = match (stats.json, stats.no_stream) {
             (true, true) => format!("{}\n", serde_json::to_string_pretty(&rows)?),
             (true, false) => lines(&rows)?,
-            (false, true) => shown(&rows, machine),
-            (false, false) if is_terminal() => format!("{HOME}{}", shown(&rows, machine)),
-            (false, false) => format!("{}\n", shown(&rows, machine)),
+            (false, true) => table(),
+            (false, false) if is_terminal() => format!("{HOME}{}", table()),
+            (false, false) => format!("{}\n", table()),
         };
         out(&text)?;
         if stats.no_stream {
@@ -156,7 +163,7 @@ fn percent(before: u64, now: u64, elapsed: u64) -> f64 {
     (used / elapsed.max(1) as f64 * 1000.0).round() / 10.0
 }
 
-fn shown(rows: &[Row<'_>], machine: u64) -> String {
+fn shown(rows: &[Row<'_>], machine: Option<u64>) -> String {
     let dash = || "-".to_owned();
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -167,8 +174,8 @@ fn shown(rows: &[Row<'_>], machine: u64) -> String {
                 row.cpu_percent
                     .map_or_else(dash, |percent| format!("{percent:.1}%")),
                 figure(&|usage| {
-                    let limit = usage.memory_limit.unwrap_or(machine);
-                    format!("{} / {}", binary(usage.memory_bytes), binary(limit))
+                    let limit = usage.memory_limit.or(machine).map_or_else(dash, binary);
+                    format!("{} / {limit}", binary(usage.memory_bytes))
                 }),
                 figure(&|usage| {
                     format!("{} / {}", decimal(usage.rx_bytes), decimal(usage.tx_bytes))
@@ -266,7 +273,7 @@ mod tests {
             (rows[0].cpu_percent, rows[1].cpu_percent),
             (Some(150.0), None)
         );
-        let table = shown(&rows, 1 << 30);
+        let table = shown(&rows, Some(1 << 30));
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines[1].split_whitespace().collect::<Vec<_>>().join(" "),

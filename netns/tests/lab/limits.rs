@@ -209,6 +209,8 @@ async fn is_throttled(lab: &Lab<'_>) -> Result<f64> {
     // Less is a machine with others on it; more is no limit.
     ensure!((0.05..0.25).contains(&share), "it got {share:.3}");
     ensure!(group.number("cpu", &["cpu.stat"], "nr_throttled ")? > 0);
+    let stats = lab.expect(&["stats", "--no-stream"]).await?;
+    ensure!(stats.contains("\nbusy-1 was held back "), "{stats}");
     Ok(share)
 }
 

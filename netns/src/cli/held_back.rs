@@ -1,0 +1,62 @@
+//! What limits did to the instances, in lines beneath a table of figures.
+
+use super::summary::paragraph;
+use crate::compose::byte_size;
+use crate::lab::usage::Usage;
+
+/// One line for each instance that its limits have been felt by, and why limits are not enforced if they are not.
+pub(super) fn beneath<'a>(
+    instances: impl Iterator<Item = (&'a str, &'a Usage)>,
+    unenforced: Option<&str>,
+) -> String {
+    let mut text = String::new();
+    for (name, usage) in instances {
+        if let (Some(waited), Some(cpus)) = (
+            usage.throttled_ns.filter(|waited| *waited > 0),
+            usage.cpu_limit,
+        ) {
+            let (seconds, millis) = (waited / 1_000_000_000, waited / 1_000_000 % 1000);
+            text.push_str(&format!(
+                "{name} was held back {seconds}.{millis:03} s by cpus: {cpus}\n"
+            ));
+        }
+        if let Some(kills) = usage.oom_kills.filter(|kills| *kills > 0) {
+            let limit = usage.memory_limit.map_or_else(String::new, |limit| {
+                format!(" by memory: {}", byte_size(limit))
+            });
+            text.push_str(&format!("{name} was oom-killed {kills} times{limit}\n"));
+        }
+    }
+    if let Some(why) = unenforced {
+        text.push_str(&paragraph("", &format!("limits are not enforced: {why}")));
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!("\n{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_felt_is_told() {
+        let calm = Usage {
+            cpu_limit: Some(0.5),
+            throttled_ns: Some(0),
+            ..Usage::default()
+        };
+        let busy = Usage {
+            throttled_ns: Some(1_234_567_890),
+            memory_limit: Some(32 << 20),
+            oom_kills: Some(2),
+            ..calm
+        };
+        assert_eq!(beneath([("calm-1", &calm)].into_iter(), None), "");
+        assert_eq!(
+            beneath([("busy-1", &busy)].into_iter(), Some("they are root's")),
+            "\nbusy-1 was held back 1.234 s by cpus: 0.5\nbusy-1 was oom-killed 2 times by memory: 32M\nlimits are not enforced: they are root's\n"
+        );
+    }
+}
