@@ -18,7 +18,7 @@ use super::args::{Global, variable};
 use super::failure::{Code, Failure};
 use super::project;
 use super::pty::{self, Pty, window};
-use crate::lab::client::{ANSWER, Client};
+use crate::lab::client::{Client, SILENCE};
 use crate::lab::protocol::{self, Reply, Request};
 use crate::plan::{ROUTER, WORLD};
 
@@ -170,7 +170,7 @@ fn accompany(
     let stdin = io::stdin();
     let (mut typing, mut showing) = (true, true);
     // A program may be silent for as long as it likes, but a lab that starts none is to be noticed.
-    let mut patience = PollTimeout::try_from(ANSWER).unwrap_or(PollTimeout::MAX);
+    let mut patience = PollTimeout::try_from(SILENCE).unwrap_or(PollTimeout::MAX);
     loop {
         let mut fds = vec![
             PollFd::new(client.stream().as_fd(), PollFlags::POLLIN),

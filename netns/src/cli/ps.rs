@@ -215,6 +215,9 @@ pub(super) fn shown(status: &Status) -> String {
         text.push('\n');
         text.push_str(&paragraph("", &format!("limits are not enforced: {why}")));
     }
+    if status.disk_full {
+        text.push_str(&paint.bad("\nthe disk is full: logs lose lines until there is room\n"));
+    }
     for instance in status.instances.iter().filter(|one| one.oom_killed) {
         let limit = instance.limits.memory.map_or_else(String::new, |memory| {
             format!(" at its memory limit of {}", byte_size(memory))

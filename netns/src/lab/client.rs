@@ -16,8 +16,10 @@ use nix::sys::socket::{
 
 use super::protocol::{Envelope, Reply, Request, VERSION, line};
 
-/// How long a lab may take to say how it stands, and how long it may be silent before it is asked.
-pub const ANSWER: Duration = Duration::from_secs(5);
+/// How long a lab may take to say how it stands.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long a lab may be silent before it is asked.
+pub const SILENCE: Duration = Duration::from_secs(1);
 
 /// A connection that has carried its request.
 #[derive(Debug)]
@@ -44,8 +46,8 @@ impl Client {
 
     fn asked(control: &Path, request: Request, fds: &[BorrowedFd<'_>]) -> io::Result<Self> {
         let stream = by_short_path(control, connect)?;
-        stream.set_read_timeout(Some(ANSWER))?;
         let is_patient = request != Request::Status;
+        stream.set_read_timeout(Some(if is_patient { SILENCE } else { ANSWER }))?;
         let bytes = line(&Envelope {
             v: VERSION,
             request,

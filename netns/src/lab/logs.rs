@@ -1,11 +1,11 @@
 //! Log files: one an instance, written by its processes themselves.
 //!
 //! Each instance's standard output and error *are* its file, opened for appending, so that no reader stands between: a lab
-//! that is busy, hung or killed can neither block a service nor lose what it wrote. A file that outgrows [`LIMIT`] is copied aside
-//! and emptied (what is written between the two is lost; writers that append go on at the new end).
+//! that is busy, hung or killed can neither block a service nor lose what it wrote. A file that outgrows [`LIMIT`] is emptied after its
+//! last [`LIMIT`] bytes have been copied aside (what is written between the two is lost; writers that append go on at the new end).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -28,23 +28,67 @@ pub fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Turns the file over if it is longer than `limit`: `x.log` becomes `x.log.1`, that `x.log.2`, and the oldest goes.
+/// Turns the file over if it is longer than `limit`: `x.log` becomes `x.log.1`, that `x.log.2`, and the oldest goes. Takes the same
+/// time however fast the file grows meanwhile. On a full disk what was to be kept is dropped, and the file says so.
 ///
 /// # Errors
 /// When a file cannot be copied or emptied.
 pub fn rotate(path: &Path, limit: u64) -> io::Result<bool> {
-    if fs::metadata(path).map_or(0, |metadata| metadata.len()) <= limit {
+    let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if length <= limit {
         return Ok(false);
     }
-    for number in (1..FILES - 1).rev() {
-        match fs::rename(turned(path, number), turned(path, number + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    let aside = turned(path, 0);
+    let copied = copy_end(path, length, &aside);
+    match &copied {
+        Ok(()) => {
+            for number in (0..FILES - 1).rev() {
+                match fs::rename(turned(path, number), turned(path, number + 1)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Err(_) => {
+            let _ = fs::remove_file(aside); // it may not even have been made
         }
     }
-    fs::copy(path, turned(path, 1))?;
-    OpenOptions::new().write(true).open(path)?.set_len(0)?;
+    let mut file = OpenOptions::new().append(true).open(path)?;
+    file.set_len(0)?;
+    match copied {
+        Err(error) if is_full(&error) => writeln!(
+            file,
+            "netns-setup: {length} bytes of this log were dropped: {error}"
+        )?,
+        outcome => outcome?,
+    }
     Ok(true)
+}
+
+/// Whether it says that there is no room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Copies the last [`LIMIT`] of the first `length` bytes, from the beginning of a line.
+fn copy_end(path: &Path, length: u64, to: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let skipped = length.saturating_sub(LIMIT);
+    file.seek(SeekFrom::Start(skipped))?;
+    let mut end = BufReader::new(file.take(length - skipped));
+    if skipped > 0 {
+        end.skip_until(b'\n')?;
+    }
+    let mut to = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(to)?;
+    io::copy(&mut end, &mut to).map(drop)
 }
 
 fn turned(path: &Path, number: u32) -> PathBuf {
@@ -153,8 +197,6 @@ fn offset_of_tail(path: &Path, lines: usize) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn read(follower: &mut Follower) -> Vec<String> {
@@ -188,6 +230,20 @@ mod tests {
             rotate(&path, 5).unwrap();
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), FILES as usize);
+    }
+
+    #[test]
+    fn of_what_grew_too_fast_the_last_lines_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let line = format!("{}\n", "x".repeat(999));
+        let lines = usize::try_from(LIMIT / 1000).unwrap() + 500;
+        fs::write(&path, line.repeat(lines) + "last\n").unwrap();
+        assert!(rotate(&path, LIMIT).unwrap());
+        let kept = fs::read_to_string(turned(&path, 1)).unwrap();
+        assert!(kept.len() as u64 <= LIMIT && kept.len() as u64 > LIMIT - 1000);
+        assert!(kept.starts_with(&line) && kept.ends_with("\nlast\n"));
+        assert_eq!(fs::read(&path).unwrap(), b"");
     }
 
     #[test]

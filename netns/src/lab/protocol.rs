@@ -320,6 +320,9 @@ pub struct Status {
     /// Why limits that the file states are not enforced, if they are not.
     #[serde(default)]
     pub unenforced: Option<String>,
+    /// Whether the disk that the logs are on is full: what instances write is lost.
+    #[serde(default)]
+    pub disk_full: bool,
     /// Where its bring-up is held (`up --until`); not there when it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,

@@ -25,6 +25,7 @@ mod policy;
 mod probe;
 mod refusals;
 mod residue;
+mod robustness;
 mod sandbox;
 mod setting;
 mod shop;
@@ -49,6 +50,7 @@ enum Story {
     Looking,
     Residue,
     Lifecycle,
+    Robustness,
     Shop,
     Uplink,
     Confinement,
@@ -64,6 +66,7 @@ const STORIES: &[(&str, Story)] = &[
     ("looking", Story::Looking),
     ("residue", Story::Residue),
     ("lifecycle", Story::Lifecycle),
+    ("robustness", Story::Robustness),
     ("shop", Story::Shop),
     ("uplink", Story::Uplink),
     ("confinement", Story::Confinement),
@@ -80,6 +83,7 @@ impl Story {
             Self::Looking => looking::tell(steps, setting).await,
             Self::Residue => kills::tell(steps, setting).await,
             Self::Lifecycle => lifecycle::tell(steps, setting).await,
+            Self::Robustness => robustness::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
             Self::Uplink => uplink::tell(steps, setting).await,
             Self::Confinement => confinement::tell(steps, setting).await,

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 use crate::playhost::within;
 
+/// Names the base folder of the labs' state.
+const STATE_DIR: &str = "NETNS_STATE_DIR";
 /// Names the folder of the copies that an ordinary user runs.
 const COPIES: &str = "UNDERLAY_LAB_COPIES";
 /// An ordinary user without a name, a home or anything else on this machine; none of the kernel's special numbers.
@@ -124,7 +126,7 @@ impl Setting {
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("HOME", self.scratch.path())
-            .env("NETNS_STATE_DIR", self.scratch.path().join("state"))
+            .env(STATE_DIR, self.scratch.path().join("state"))
             .env("NETNS_BIN_DIR", &self.binaries)
             .current_dir(self.scratch.path())
             .stdin(Stdio::null());
@@ -245,7 +247,29 @@ impl<'a> Lab<'a> {
 
     /// The folder with this lab's volumes and logs.
     pub(crate) fn state(&self) -> PathBuf {
-        self.setting.scratch.path().join("state").join(&self.name)
+        let mut moved = self.environment.iter().rev();
+        let base = match moved.find(|(key, _)| key == STATE_DIR) {
+            Some((_, base)) => PathBuf::from(base),
+            None => self.setting.scratch.path().join("state"),
+        };
+        base.join(&self.name)
+    }
+
+    /// The same in all but the folder of its state.
+    pub(crate) fn twin(&self, base: &Path) -> Result<Self> {
+        let mut environment = self.environment.clone();
+        environment.push((STATE_DIR.to_owned(), base.to_string_lossy().into_owned()));
+        let mut twin = Self {
+            setting: self.setting,
+            name: self.name.clone(),
+            file: self.file.clone(),
+            environment,
+            http_port: self.http_port,
+            admin_port: self.admin_port,
+            watcher: None,
+        };
+        twin.watcher = Some(watcher(&twin.command(&["down", "--volumes"]))?);
+        Ok(twin)
     }
 
     /// Its Compose file.

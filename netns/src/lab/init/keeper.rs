@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::change::{Changes, Relays};
+use super::disk::Disk;
 use super::events::Journal;
 use super::hand::Hand;
 use super::listener::Listener;
@@ -23,8 +24,9 @@ use crate::lab::logs;
 use crate::lab::protocol::{InstanceState, Progress, Reply};
 use crate::lab::supervise::{Action, Event, Id, Supervisor, Time};
 
-/// How often log files are looked at for their size.
-const ROTATE_EVERY: Duration = Duration::from_secs(1);
+/// How often log files are looked at for their size, and how soon again while one grows fast.
+const ROTATE_EVERY: Duration = Duration::from_millis(250);
+const ROTATE_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -50,6 +52,7 @@ pub(super) struct Keeper {
     pub(super) stage: Stage,
     pub(super) ready_ms: Option<u64>,
     pub(super) finished: bool,
+    pub(super) disk: Disk,
 }
 
 impl Keeper {
@@ -71,6 +74,7 @@ impl Keeper {
             }
         }
         let front = lab.plan.front(|_| true);
+        let disk = Disk::new(lab.state.logs());
         let network_ms = starter.network.duration().as_secs_f64() * 1e3;
         Self {
             lab,
@@ -88,6 +92,7 @@ impl Keeper {
             stage: Stage::ComingUp,
             ready_ms: None,
             finished: false,
+            disk,
         }
     }
 
@@ -104,7 +109,7 @@ impl Keeper {
                 () = tokio::time::sleep_until(deadline.into()) => self.take(Event::Tick),
                 _ = terminate.recv() => self.take(Event::Shutdown),
                 _ = interrupt.recv() => self.take(Event::Shutdown),
-                _ = rotate.tick() => self.rotate_logs(),
+                _ = rotate.tick() => rotate.reset_after(self.rotate_logs()),
             }
         }
         Ok(())
@@ -271,11 +276,20 @@ impl Keeper {
         }
     }
 
-    fn rotate_logs(&self) {
+    /// Looks after the logs; tells when to look again.
+    fn rotate_logs(&mut self) -> Duration {
+        let logs = self.hands.values().map(|hand| hand.log.as_path());
+        self.disk.look(self.clock.now(), logs);
+        let mut again = ROTATE_EVERY;
         for hand in self.hands.values() {
-            if let Err(error) = logs::rotate(&hand.log, logs::LIMIT) {
-                tracing::warn!(%error, log = %hand.log.display(), "cannot turn the log over");
+            match logs::rotate(&hand.log, logs::LIMIT) {
+                Ok(true) => again = ROTATE_AGAIN,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, log = %hand.log.display(), "cannot turn the log over");
+                }
             }
         }
+        again
     }
 }

@@ -7,6 +7,7 @@ mod allotment;
 mod build;
 mod change;
 mod control;
+mod disk;
 mod events;
 mod files;
 mod hand;
@@ -84,6 +85,8 @@ pub fn main(mut lab: Lab, inside: &Inside) -> i32 {
     tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(io::stderr)
+        // Where it cannot be written, on a full disk, a complaint about that cannot either, and would end the lab.
+        .log_internal_errors(false)
         .init();
     // Every path is absolute by now; the folder the launcher was started in must not stay busy.
     let _ = std::env::set_current_dir("/");

@@ -57,6 +57,12 @@ impl Keeper {
         services: &[String],
         wait: Option<Duration>,
     ) -> Result<Order, String> {
+        if let Some(held) = &self.lab.held {
+            return Err(format!(
+                "the lab is held after step {} of {} and runs nothing\n = help: `netns-setup down`, then `up`",
+                held.step, held.of
+            ));
+        }
         if self.supervisor.is_stopping() {
             return Err("the lab is being taken down".to_owned());
         }
