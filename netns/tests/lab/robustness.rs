@@ -1,4 +1,4 @@
-//! What hangs, floods or falls silent beside a lab, or in it: the lab goes on, and answers.
+//! What hangs, floods, falls silent or runs full beside a lab, or in it: the lab goes on, and answers.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,8 +7,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use netns_setup::lab::protocol::MAX_REQUEST;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use test_support::eventually;
 
 use crate::holdings::Holdings;
@@ -94,6 +97,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step(
+            "a lab that is stopped (SIGSTOP) is given up on",
+            stopped(&lab),
+        )
+        .await;
+    steps
+        .step(
             "a service that heeds no signal is killed by `down`",
             async { lab.expect(&["down"]).await },
         )
@@ -102,6 +111,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .step(
             "a lab outlives the terminal it was started from, one in the foreground ends with it",
             terminals(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "a full disk costs log lines, which the log says, and nothing else",
+            full(&lab, &folder),
         )
         .await;
 }
@@ -143,8 +158,9 @@ async fn clients(lab: &Lab<'_>) -> Result<()> {
         "nonsense is answered: {said}"
     );
     let mut endless = dial()?;
-    let refused = (0..1000).find_map(|_| endless.write_all(&[b'x'; 4096]).err());
-    let refused = refused.context("4 MB without a line's end were taken in")?;
+    let piece = vec![b'x'; MAX_REQUEST / 4];
+    let refused = (0..40).find_map(|_| endless.write_all(&piece).err());
+    let refused = refused.context("ten requests' length without an end was taken in")?;
     let closed = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
     ensure!(closed.contains(&refused.kind()), "{refused}");
     // They ask, and do not listen.
@@ -257,15 +273,11 @@ async fn twins(lab: &Lab<'_>, folder: &Path) -> Result<()> {
         said(&lab.exec("router", &links).await?),
         said(&twin.exec("router", &links).await?),
     );
-    // Two instances, their bridge, the world and lo, and nothing of the other's.
-    ensure!(
-        mine.lines().filter(|line| line.contains(": ")).count() < 8,
-        "{mine}"
-    );
-    ensure!(
-        mine.lines().count() == other.lines().count(),
-        "{mine}\n{other}"
-    );
+    // An instance's end has the same name and address in both: two of them would be the other's. (Only the first, as root, has an uplink.)
+    for links in [&mine, &other] {
+        let ends = links.matches(" v-writer-1@").count();
+        ensure!(ends == 1, "{mine}\n{other}");
+    }
     let holdings = Holdings::of(twin.first_process().await?)?;
     twin.expect(&["down", "--volumes"]).await?;
     holdings.are_gone().await?;
@@ -276,6 +288,28 @@ async fn twins(lab: &Lab<'_>, folder: &Path) -> Result<()> {
         "the other's `down --volumes` was felt: {read}"
     );
     Ok(())
+}
+
+async fn stopped(lab: &Lab<'_>) -> Result<()> {
+    let first = Pid::from_raw(lab.first_process().await?);
+    kill(first, Signal::SIGSTOP)?;
+    // Its streams are on their way to the lab, which holds them for as long as it does not take them in: no pipes, then.
+    let errors = lab.state().join("errors");
+    let mut exec = lab.command(&["exec", "-T", "writer", "/bin/true"]);
+    exec.stdout(Stdio::null())
+        .stderr(std::fs::File::create(&errors)?);
+    let mut exec = exec.spawn()?;
+    let tried = tokio::join!(lab.refused(1, &["ps"]), lab.refused(1, &["down"]));
+    let ended = end_of(&mut exec).await;
+    kill(first, Signal::SIGCONT)?;
+    ensure!(ended?.code() == Some(1), "exec");
+    for said in [tried.0?, tried.1?, std::fs::read_to_string(errors)?] {
+        ensure!(
+            said.contains("does not answer") && said.contains("help"),
+            "{said}"
+        );
+    }
+    answers(lab).await.context("after SIGCONT")
 }
 
 async fn terminals(lab: &Lab<'_>) -> Result<()> {
@@ -322,4 +356,65 @@ fn hung_up(lab: &Lab<'_>, arguments: &[&str], text: &str) -> Result<std::process
     }
     ensure!(shows, "its terminal does not show {text:?}");
     Ok(child)
+}
+
+/// On a file system of its own, in a mount namespace of its own: `$1` is its size, the rest netns-setup on the lab.
+const FULL: &str = r#"
+size=$1; shift
+mount -t tmpfs -o size=$size,mode=0700 tmpfs "$NETNS_STATE_DIR"
+fill() { cat /dev/zero >"$NETNS_STATE_DIR/filler" 2>/dev/null || :; }
+until_ps() { i=0; while ! "$@" ps | grep -q "$word"; do i=$((i + 1)); [ $i -lt 100 ] || exit 3; sleep 0.1; done; }
+"$@" up -d || exit 2
+trap '"$@" down >/dev/null 2>&1' EXIT
+fill
+word='disk is full' until_ps "$@"
+"$@" exec -T writer /bin/echo exec answers || exit 4
+rm "$NETNS_STATE_DIR/filler"
+i=0; until "$@" logs writer | sed -n '/the disk was full/,$p' | grep 'line at'; do i=$((i + 1)); [ $i -lt 100 ] || exit 5; sleep 0.1; done
+fill
+"$@" down || exit 6
+fill
+if "$@" up -d; then exit 7; fi
+rm "$NETNS_STATE_DIR/filler"
+"$@" up -d && echo up after that
+"#;
+
+async fn full(lab: &Lab<'_>, folder: &Path) -> Result<()> {
+    let base = folder.join("small");
+    std::fs::create_dir_all(&base)?;
+    let before = Snapshot::take()?;
+    let lab = lab.twin(&base)?;
+    let command = lab.command(&[]);
+    let mut script = Command::new("timeout");
+    script.args(["60", "unshare", "--mount"]);
+    if !nix::unistd::Uid::effective().is_root() {
+        script.args(["--user", "--map-root-user"]);
+    }
+    script
+        .args(["/bin/sh", "-c", FULL, "full", "4m"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        )
+        .stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || script.output()).await??;
+    let told = said(&output);
+    for words in [
+        "exec answers",
+        "line at",
+        "No space left on device",
+        "up after that",
+    ] {
+        ensure!(
+            output.status.success() && told.contains(words),
+            "no {words:?}: {told}"
+        );
+    }
+    before
+        .is_all_there_is(&Default::default(), &lab.state())
+        .await
 }
