@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -17,6 +18,14 @@ const LIMITING: [Controller; 3] = [Controller::Cpu, Controller::Memory, Controll
 
 /// Marks by which a service manager says that a group was given away (systemd, `CGROUP_DELEGATION.md`).
 const MARKS: [&str; 2] = ["user.delegate", "trusted.delegate"];
+/// A user's own service manager sets no marks in some versions (systemd 252), and is asked then.
+const ASK: [&str; 5] = [
+    "systemctl",
+    "--user",
+    "show",
+    "--property=Delegate",
+    "--value",
+];
 
 /// A group in which a lab's group may be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,10 +172,12 @@ fn candidates(mounted: &Mounted) -> Vec<Candidate> {
         .take_while(|folder| folder.starts_with(&mounted.top))
         .map(|folder| {
             let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+            let is_writable = may_divide(folder, Version::V2).is_ok();
+            let has_mark = || MARKS.iter().any(|mark| sys::has_attribute(folder, mark));
             Candidate {
                 folder: folder.to_owned(),
-                is_writable: may_divide(folder, Version::V2).is_ok(),
-                is_marked: MARKS.iter().any(|mark| sys::has_attribute(folder, mark)),
+                is_writable,
+                is_marked: is_writable && (has_mark() || is_delegated(folder)),
                 // "exists on non-root cgroups" (cgroup-v2.rst, "Core Interface Files")
                 is_root: !folder.join("cgroup.type").exists(),
                 is_own: folder == mounted.own,
@@ -178,6 +189,24 @@ fn candidates(mounted: &Mounted) -> Vec<Candidate> {
             }
         })
         .collect()
+}
+
+/// What the user's service manager says of the unit that the group is. Whoever has no such manager has no such group.
+fn is_delegated(folder: &Path) -> bool {
+    let Some(unit) = folder.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    let is_leaf = unit.ends_with(".scope") || unit.ends_with(".service");
+    let [program, arguments @ ..] = ASK;
+    is_leaf
+        && !geteuid().is_root()
+        && Command::new(program)
+            .args(arguments)
+            .arg(unit)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .is_ok_and(|output| output.stdout.trim_ascii() == b"yes")
 }
 
 fn refused(refusals: &[(Version, Errno)], is_root: bool) -> Unenforced {
