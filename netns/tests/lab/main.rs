@@ -19,6 +19,7 @@ mod lifecycle;
 mod limits;
 mod looking;
 mod machine;
+mod manual;
 mod outages;
 mod playhost;
 mod policy;
@@ -54,6 +55,7 @@ enum Story {
     Shop,
     Uplink,
     Confinement,
+    Manual,
 }
 
 /// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
@@ -70,6 +72,7 @@ const STORIES: &[(&str, Story)] = &[
     ("shop", Story::Shop),
     ("uplink", Story::Uplink),
     ("confinement", Story::Confinement),
+    ("manual", Story::Manual),
 ];
 
 impl Story {
@@ -87,6 +90,7 @@ impl Story {
             Self::Shop => shop::tell(steps, setting).await,
             Self::Uplink => uplink::tell(steps, setting).await,
             Self::Confinement => confinement::tell(steps, setting).await,
+            Self::Manual => manual::tell(steps, setting).await,
         }
     }
 }

@@ -70,6 +70,9 @@ impl Setting {
             &project.join("docker-compose.yml"),
             &copies.join("docker-compose.yml"),
         )?;
+        std::fs::create_dir_all(copies.join("docs"))?;
+        open_to_all(&copies.join("docs"))?;
+        copy(&crate::manual::page(project)?, &copies.join("docs/raw.md"))?;
         copy(
             Path::new(env!("CARGO_BIN_EXE_netns-setup")),
             &copies.join("netns-setup"),
@@ -106,6 +109,11 @@ impl Setting {
     /// This test's own program, where the user of a sandbox can read it.
     pub(crate) fn own_program(&self) -> PathBuf {
         self.project.join("lab")
+    }
+
+    /// The folder with docker-compose.yml and what it refers to.
+    pub(crate) fn project(&self) -> &Path {
+        &self.project
     }
 
     /// A folder for files of one story.
@@ -352,6 +360,59 @@ impl<'a> Lab<'a> {
             .await
             .with_context(|| format!("{said}: hangs"))?
             .context(said)
+    }
+
+    /// Stays with the prefixes of the Compose file: what a page about it shows. As an ordinary user's they meet nobody's.
+    pub(crate) fn use_default_prefixes(&mut self) {
+        self.environment
+            .retain(|(key, _)| !key.ends_with("_PREFIX"));
+    }
+
+    /// Ports and prefixes as the Compose file has them, each with what this lab has instead.
+    pub(crate) fn defaults(&self) -> Vec<(&'static str, String)> {
+        [
+            ("8080", "HTTP_PORT"),
+            ("172.20.0", "FRONTEND_PREFIX"),
+            ("172.21.0", "BACKEND_PREFIX"),
+            ("172.22.0", "DATABASE_PREFIX"),
+        ]
+        .into_iter()
+        .filter_map(|(default, key)| {
+            let (_, own) = self.environment.iter().find(|(name, _)| name == key)?;
+            Some((default, own.clone()))
+        })
+        .collect()
+    }
+
+    /// Runs what a person would type in the project's folder, `netns-setup` being on the PATH.
+    pub(crate) async fn shell(&self, script: &str) -> Result<Output> {
+        let setup = self.command(&[]);
+        let folder = self
+            .setting
+            .setup
+            .parent()
+            .context("the folder of netns-setup")?;
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().args(["-c", script]);
+        for (key, value) in setup.get_envs() {
+            if let Some(value) = value {
+                command.env(key, value);
+            }
+        }
+        let path = format!(
+            "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            folder.display()
+        );
+        command
+            .env("PATH", path)
+            .env("COMPOSE_PROJECT_NAME", &self.name)
+            .current_dir(&self.setting.project)
+            .stdin(Stdio::null());
+        let mut command = tokio::process::Command::from(command);
+        tokio::time::timeout(COMMAND_DEADLINE, command.kill_on_drop(true).output())
+            .await
+            .with_context(|| format!("{script}: hangs"))?
+            .with_context(|| script.to_owned())
     }
 
     /// Runs netns-setup on this lab and insists on success: its standard output.
