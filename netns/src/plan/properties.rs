@@ -63,8 +63,11 @@ fn file(
         entries.reverse();
         arrows.reverse();
     }
-    let networks: String =
-        (0..3).map(|tier| format!("  t{tier}: {{ipam: {{config: [{{subnet: 10.{tier}.0.0/24, ip_range: 10.{tier}.0.128/25}}]}}}}\n")).collect();
+    let mut networks: Vec<String> = (0..3).map(|tier| format!("  t{tier}: {{ipam: {{config: [{{subnet: 10.{tier}.0.0/24, ip_range: 10.{tier}.0.128/25}}]}}}}\n")).collect();
+    if reverse {
+        networks.reverse();
+    }
+    let networks = networks.concat();
     let arrows = if arrows.is_empty() {
         " []\n".to_owned()
     } else {
