@@ -15,7 +15,7 @@ use netns_setup::kernel::enter::Launched;
 use netns_setup::kernel::reaper::Exit;
 use nix::sys::signal::{Signal, kill};
 
-use crate::lab::{Lab, end_of, spec};
+use crate::lab::{Lab, end_of};
 
 /// Names the group that was given.
 const GIVEN: &str = "UNDERLAY_GIVEN_GROUP";
@@ -97,7 +97,7 @@ pub(crate) fn hold_a_sandbox(lab: &mut Lab) {
     groups.create().unwrap();
     let group = groups.instance("box-1");
     group.create(&Limits::default()).unwrap();
-    let mut spec = spec(
+    let mut spec = lab.spec(
         &[
             "sh",
             "-c",

@@ -52,6 +52,24 @@ impl Lab {
         path
     }
 
+    /// A sandbox of the machine's programs.
+    pub(crate) fn spec(&self, argv: &[&str], mounts: Vec<Mount>) -> SandboxSpec {
+        let hosts = self.folder.path().join("hosts");
+        fs::write(&hosts, "127.0.0.1\tlocalhost\n10.1.2.3\tother\n").unwrap();
+        SandboxSpec {
+            name: "box-1".into(),
+            hostname: "box-1".into(),
+            argv: words(argv),
+            env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin:/usr/sbin:/sbin".into())]),
+            cwd: "/".into(),
+            mounts,
+            hosts,
+            terminal: None,
+            limits: ProcessLimits::default(),
+            group: Membership::default(),
+        }
+    }
+
     pub(crate) fn start(&self, spec: &SandboxSpec) -> Result<Running, Failure> {
         let network = NetNamespace::current().unwrap();
         with_streams(|streams| spawn(spec, network.as_fd(), streams))
@@ -134,28 +152,6 @@ fn with_streams(
 
 pub(crate) fn words(argv: &[&str]) -> Vec<String> {
     argv.iter().map(ToString::to_string).collect()
-}
-
-pub(crate) fn spec(argv: &[&str], mounts: Vec<Mount>) -> SandboxSpec {
-    SandboxSpec {
-        name: "box-1".into(),
-        hostname: "box-1".into(),
-        argv: words(argv),
-        env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin:/usr/sbin:/sbin".into())]),
-        cwd: "/".into(),
-        mounts,
-        hosts: hosts(),
-        terminal: None,
-        limits: ProcessLimits::default(),
-        group: Membership::default(),
-    }
-}
-
-/// A file that is a sandbox's `/etc/hosts`.
-fn hosts() -> PathBuf {
-    let path = std::env::temp_dir().join(format!("netns-setup-hosts-{}", std::process::id()));
-    fs::write(&path, "127.0.0.1\tlocalhost\n10.1.2.3\tother\n").unwrap();
-    path
 }
 
 pub(crate) fn bind(source: &Path, target: &str, read_only: bool) -> Mount {

@@ -10,14 +10,14 @@ use netns_setup::kernel::build;
 use netns_setup::kernel::enter::Launched;
 use nix::sys::signal::{Signal, kill};
 
-use crate::lab::{Lab, bind, output, spec};
+use crate::lab::{Lab, bind, output};
 use crate::network::shop;
 
 pub(crate) fn fills_a_lab(lab: &mut Lab) {
     let (_, plan) = shop(lab);
     let _network = build(&plan).unwrap();
     let volume = lab.volume("data");
-    let sleeper = spec(&["sleep", "1000"], vec![bind(&volume, "/data", false)]);
+    let sleeper = lab.spec(&["sleep", "1000"], vec![bind(&volume, "/data", false)]);
     let first = lab.start(&sleeper).unwrap();
     let _second = lab.start(&sleeper).unwrap();
     let _third = lab.exec(&first, &["/bin/sleep", "1000"]).unwrap();

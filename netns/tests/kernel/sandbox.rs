@@ -8,7 +8,7 @@ use netns_setup::kernel::Identity;
 use netns_setup::kernel::reaper::Exit;
 use netns_setup::kernel::sandbox::{Mount, MountSource};
 
-use crate::lab::{Lab, bind, end_of, spec};
+use crate::lab::{Lab, bind, end_of};
 
 /// Prints one `name: outcome` line a question.
 const PROBE: &str = r#"
@@ -42,7 +42,7 @@ pub(crate) fn sees_only_its_own(lab: &mut Lab) {
     let config = lab.folder.path().join("thing.conf");
     fs::write(&config, "configured").unwrap();
 
-    let probe = spec(
+    let probe = lab.spec(
         &["sh", "-c", PROBE],
         vec![
             bind(&secrets, "/run/secrets", true),
@@ -91,7 +91,7 @@ pub(crate) fn sees_only_its_own(lab: &mut Lab) {
         );
     }
     let (open, _) = lab
-        .start(&spec(&["ls", "/proc/self/fd"], vec![]))
+        .start(&lab.spec(&["ls", "/proc/self/fd"], vec![]))
         .unwrap()
         .finish();
     assert_eq!(
@@ -103,7 +103,7 @@ pub(crate) fn sees_only_its_own(lab: &mut Lab) {
 }
 
 pub(crate) fn further_programs(lab: &mut Lab) {
-    let running = lab.start(&spec(&["sleep", "60"], vec![])).unwrap();
+    let running = lab.start(&lab.spec(&["sleep", "60"], vec![])).unwrap();
     let (text, exit) = lab
         .exec(&running, &["/bin/sh", "-c", "id -u; cat /proc/1/comm; grep -h ^CapBnd /proc/self/status; unshare -U true || exit 3"])
         .unwrap()
@@ -149,7 +149,7 @@ pub(crate) fn failures_name_the_step(lab: &mut Lab) {
             "box-1: mount /run/../etc: the target must be an absolute path",
         ),
     ] {
-        let failure = lab.start(&spec(&argv, mounts)).err().unwrap();
+        let failure = lab.start(&lab.spec(&argv, mounts)).err().unwrap();
         assert!(failure.to_string().starts_with(expected), "{failure}");
     }
     assert!(matches!(lab.identity, Identity::Root | Identity::Rootless));
@@ -163,7 +163,7 @@ pub(crate) fn postgresql_runs(lab: &mut Lab) {
         initdb --no-sync -D "$PGDATA" -U postgres --auth=trust >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
         echo "select 40 + 2;" | postgres --single -j -D "$PGDATA" postgres 2>/dev/null | grep -ao '"42"'
     "#;
-    let mut server = spec(
+    let mut server = lab.spec(
         &["sh", "-c", script],
         vec![bind(&data, "/var/lib/postgresql/data", false)],
     );
