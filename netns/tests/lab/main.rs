@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
 mod confinement;
+mod cycles;
 mod dial;
 mod examples;
 mod faults;
@@ -52,6 +53,7 @@ enum Story {
     Residue,
     Lifecycle,
     Robustness,
+    Cycles,
     Shop,
     Uplink,
     Confinement,
@@ -69,6 +71,7 @@ const STORIES: &[(&str, Story)] = &[
     ("residue", Story::Residue),
     ("lifecycle", Story::Lifecycle),
     ("robustness", Story::Robustness),
+    ("cycles", Story::Cycles),
     ("shop", Story::Shop),
     ("uplink", Story::Uplink),
     ("confinement", Story::Confinement),
@@ -87,6 +90,7 @@ impl Story {
             Self::Residue => kills::tell(steps, setting).await,
             Self::Lifecycle => lifecycle::tell(steps, setting).await,
             Self::Robustness => robustness::tell(steps, setting).await,
+            Self::Cycles => cycles::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
             Self::Uplink => uplink::tell(steps, setting).await,
             Self::Confinement => confinement::tell(steps, setting).await,
