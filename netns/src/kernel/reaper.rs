@@ -64,8 +64,13 @@ pub struct Reaper(Arc<Mutex<Ledger>>);
 #[derive(Debug, Default)]
 struct Ledger {
     waiting: HashMap<i32, Vec<oneshot::Sender<Exit>>>,
-    ended: VecDeque<(i32, Exit)>,
+    ended: VecDeque<(Moment, i32, Exit)>,
+    now: Moment,
 }
+
+/// A moment in the order in which processes ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
 
 impl Reaper {
     /// Collects for as long as it is polled: to be spawned once, in PID 1, before the first process is started.
@@ -101,16 +106,23 @@ impl Reaper {
         }
     }
 
-    /// Waits for the end of `pid`, which must have been started by this process or been handed to it. To be asked right after
-    /// the start: the ends of processes that nobody asked for are forgotten after a while.
-    pub async fn exit_of(&self, pid: Pid) -> Exit {
+    /// The present moment: to be taken before a process is started, and given to [`exit_of`](Self::exit_of).
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.ledger().now
+    }
+
+    /// Waits for the end of `pid`, which must have been started by this process or been handed to it since the moment `since`: an
+    /// earlier end is that of a process which had the number before. To be asked right after the start: the ends of processes that
+    /// nobody asked for are forgotten after a while.
+    pub async fn exit_of(&self, pid: Pid, since: Moment) -> Exit {
         let receiver = {
             let mut ledger = self.ledger();
             if let Some(at) = ledger
                 .ended
                 .iter()
-                .position(|(raw, _)| *raw == pid.as_raw())
-                && let Some((_, exit)) = ledger.ended.remove(at)
+                .position(|(at, raw, _)| *raw == pid.as_raw() && *at >= since)
+                && let Some((_, _, exit)) = ledger.ended.remove(at)
             {
                 return exit;
             }
@@ -138,7 +150,8 @@ impl Ledger {
         if self.ended.len() == REMEMBERED {
             self.ended.pop_front();
         }
-        self.ended.push_back((pid, exit));
+        self.ended.push_back((self.now, pid, exit));
+        self.now.0 += 1;
     }
 }
 
@@ -149,17 +162,30 @@ mod tests {
     #[tokio::test]
     async fn an_end_before_the_question_is_answered_too() {
         let reaper = Reaper::default();
+        let before = reaper.now();
         reaper.ledger().record(7, Exit::Code(3));
-        assert_eq!(reaper.exit_of(Pid::from_raw(7)).await, Exit::Code(3));
+        assert_eq!(
+            reaper.exit_of(Pid::from_raw(7), before).await,
+            Exit::Code(3)
+        );
         let question = {
             let reaper = reaper.clone();
-            tokio::spawn(async move { reaper.exit_of(Pid::from_raw(8)).await })
+            tokio::spawn(async move { reaper.exit_of(Pid::from_raw(8), before).await })
         };
         while reaper.ledger().waiting.is_empty() {
             tokio::task::yield_now().await;
         }
         reaper.ledger().record(8, Exit::Signal(9));
         assert_eq!(question.await.unwrap(), Exit::Signal(9));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_one_that_had_the_number_before_is_none_of_this_one() {
+        let reaper = Reaper::default();
+        reaper.ledger().record(7, Exit::Code(0));
+        let since = reaper.now();
+        reaper.ledger().record(7, Exit::Code(3));
+        assert_eq!(reaper.exit_of(Pid::from_raw(7), since).await, Exit::Code(3));
     }
 
     #[test]
@@ -170,6 +196,6 @@ mod tests {
         }
         let ledger = reaper.ledger();
         assert_eq!(ledger.ended.len(), REMEMBERED);
-        assert_eq!(ledger.ended.front().map(|(pid, _)| *pid), Some(1));
+        assert_eq!(ledger.ended.front().map(|(_, pid, _)| *pid), Some(1));
     }
 }

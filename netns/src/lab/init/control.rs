@@ -191,6 +191,7 @@ async fn exec(
         ));
     };
     let detach = located.detach;
+    let since = reaper.now();
     let started = tokio::task::spawn_blocking(move || {
         let streams = Streams {
             stdin: stdin.as_fd(),
@@ -214,7 +215,7 @@ async fn exec(
     if detach {
         return Ok(Reply::Exited { code: 0 });
     }
-    let exit = reaper.exit_of(pid);
+    let exit = reaper.exit_of(pid, since);
     tokio::pin!(exit);
     let mut byte = [0_u8];
     loop {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, fchown};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -20,6 +20,8 @@ use crate::lab::supervise::Id;
 
 /// How often, and how long apart, a program is looked at for a handler of its stop signal: a second in all.
 const HANDLER_TRIES: u32 = 50;
+/// How often in a row it must be found to block the signal, to be taken for one that fetches its signals (`sigwait(3)`).
+const BLOCKED_TRIES: u32 = 10;
 const HANDLER_PAUSE: Duration = Duration::from_millis(20);
 
 /// What every start needs.
@@ -39,6 +41,7 @@ impl Starter {
         let starter = self.clone();
         tokio::spawn(async move {
             let blocking = starter.clone();
+            let since = starter.reaper.now();
             let started = tokio::task::spawn_blocking(move || {
                 if let Some(allotment) = allotment {
                     allotment
@@ -53,7 +56,7 @@ impl Starter {
             // The main task is gone only when the lab ends.
             let _ = starter.messages.send(Message::Spawned { id, run, started });
             if let Some(pid) = pid {
-                let exit = starter.reaper.exit_of(pid).await;
+                let exit = starter.reaper.exit_of(pid, since).await;
                 let _ = starter.messages.send(Message::Exited { id, run, exit });
             }
         });
@@ -81,12 +84,22 @@ impl Starter {
     ///
     /// The program is the first process of its PID namespace, and the kernel drops a signal for such a one that it neither catches
     /// nor blocks (`pid_namespaces(7)`): sent too early, in the moments before the program has installed its handler, it would be lost
-    /// and the grace period waited out for nothing. A program that installs none is killed.
+    /// and the grace period waited out for nothing. One that is blocked is dropped all the same once it no longer is: shells block
+    /// signals for the moment in which they fork. A program that installs no handler is killed.
     pub(super) fn stop(pid: Pid, signal: Signal) {
         tokio::spawn(async move {
+            let mut blocked = 0;
             for _ in 0..HANDLER_TRIES {
-                if heeds(pid, signal) {
-                    let _ = kill(pid, signal); // it may have ended just now; its end is on its way
+                let Some(stance) = stance(pid, signal) else {
+                    return; // it has ended; word of it is on its way
+                };
+                blocked = if stance == Stance::Blocks {
+                    blocked + 1
+                } else {
+                    0
+                };
+                if stance == Stance::Catches || blocked == BLOCKED_TRIES {
+                    let _ = kill(pid, signal); // it may have ended just now
                     return;
                 }
                 tokio::time::sleep(HANDLER_PAUSE).await;
@@ -106,15 +119,17 @@ impl Starter {
     ) {
         let starter = self.clone();
         tokio::spawn(async move {
+            let since = starter.reaper.now();
             let started = tokio::task::spawn_blocking(move || exec_quietly(target, &spec)).await;
             let healthy = match started {
                 Ok(Some(pid)) => {
-                    let exit = starter.reaper.exit_of(pid);
+                    let exit = starter.reaper.exit_of(pid, since);
                     tokio::pin!(exit);
                     match tokio::time::timeout(timeout, &mut exit).await {
                         Ok(exit) => exit.success(),
                         Err(_) => {
-                            let _ = kill(pid, Signal::SIGKILL); // it may have ended just now
+                            // With what it started: it leads a session, and with that a group. It may have ended just now.
+                            let _ = killpg(pid, Signal::SIGKILL);
                             false
                         }
                     }
@@ -126,23 +141,35 @@ impl Starter {
     }
 }
 
-fn heeds(pid: Pid, signal: Signal) -> bool {
-    // A process that is gone heeds anything.
-    std::fs::read_to_string(format!("/proc/{pid}/status"))
-        .map_or(true, |status| catches(&status, signal))
+/// What a program does about a signal at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stance {
+    Catches,
+    Blocks,
+    Neither,
 }
 
-/// Whether the signal is caught or blocked (`SigCgt` and `SigBlk` in `proc_pid_status(5)`: masks, signal 1 in the lowest bit).
-fn catches(status: &str, signal: Signal) -> bool {
+/// `None`: it has ended.
+fn stance(pid: Pid, signal: Signal) -> Option<Stance> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some(stance_of(&status, signal))
+}
+
+/// `SigCgt` and `SigBlk` in `proc_pid_status(5)`: masks, signal 1 in the lowest bit.
+fn stance_of(status: &str, signal: Signal) -> Stance {
     let bit = 1_u64 << (signal as u32 - 1);
-    status
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix("SigCgt:")
-                .or_else(|| line.strip_prefix("SigBlk:"))
-        })
-        .filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .any(|mask| mask & bit != 0)
+    let has = |field: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_some_and(|mask| mask & bit != 0)
+    };
+    match (has("SigCgt:"), has("SigBlk:")) {
+        (true, _) => Stance::Catches,
+        (false, true) => Stance::Blocks,
+        (false, false) => Stance::Neither,
+    }
 }
 
 fn exec_quietly(target: Pid, spec: &ExecSpec) -> Option<Pid> {
@@ -164,10 +191,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_heeded_when_it_is_caught_or_blocked() {
+    fn a_signal_is_caught_or_blocked_or_neither() {
         let status =
-            "SigBlk:\t0000000000000002\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000004000\n";
-        assert!(catches(status, Signal::SIGTERM) && catches(status, Signal::SIGINT));
-        assert!(!catches(status, Signal::SIGQUIT) && !catches(status, Signal::SIGPIPE));
+            "SigBlk:\t0000000000004002\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000004000\n";
+        let of = |signal| stance_of(status, signal);
+        assert_eq!(
+            of(Signal::SIGTERM),
+            Stance::Catches,
+            "while it is blocked too"
+        );
+        assert_eq!(of(Signal::SIGINT), Stance::Blocks);
+        assert_eq!(of(Signal::SIGQUIT), Stance::Neither);
+        assert_eq!(of(Signal::SIGPIPE), Stance::Neither);
     }
 }
