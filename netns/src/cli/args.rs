@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    completion, config, cp, doctor, down, events, exec, kill, logs, ls, port, ps, restart,
+    completion, config, cp, doctor, down, events, exec, kill, logs, ls, port, ps, restart, run,
     scale as scaling, secret, start, stats, stop, top, up, version, wait,
 };
 
@@ -92,6 +92,8 @@ pub(super) enum Command {
     Logs(logs::Logs),
     /// Run a program inside an instance's sandbox
     Exec(exec::Exec),
+    /// Run a one-off instance of a service
+    Run(run::Run),
     /// Copy files into and out of a sandbox
     Cp(cp::Cp),
     /// Show the processes of each instance

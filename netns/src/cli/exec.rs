@@ -20,6 +20,7 @@ use super::project;
 use super::pty::{self, Pty, window};
 use crate::lab::client::{Client, SILENCE};
 use crate::lab::protocol::{self, Reply, Request};
+use crate::lab::state::StateDir;
 use crate::plan::{ROUTER, WORLD};
 
 /// What tells a program which terminal it writes to.
@@ -81,17 +82,7 @@ pub(super) struct Exec {
 
 impl Exec {
     fn request(&self, tty: bool) -> protocol::Exec {
-        let mut env: BTreeMap<String, String> = self
-            .env
-            .iter()
-            .filter_map(|(key, value)| {
-                let value = value.clone().or_else(|| std::env::var(key).ok())?;
-                Some((key.clone(), value))
-            })
-            .collect();
-        if let (true, Ok(term)) = (tty, std::env::var(TERM)) {
-            env.entry(TERM.to_owned()).or_insert(term);
-        }
+        let env = variables(&self.env, tty);
         let target = match self.index {
             Some(index) => format!("{}-{index}", self.target),
             None => self.target.clone(),
@@ -112,16 +103,46 @@ impl Exec {
 
 pub(super) fn run(global: &Global, exec: &Exec) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
-    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let tty = !exec.no_tty && !exec.detach && stdin.is_terminal() && stdout.is_terminal();
+    let tty = !exec.no_tty && !exec.detach && is_terminal();
     let request = Request::Exec(exec.request(tty));
+    stream(&state, request, tty, exec.detach)
+}
+
+/// The variables that were asked for, and on a terminal its kind.
+pub(super) fn variables(asked: &[(String, Option<String>)], tty: bool) -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> = asked
+        .iter()
+        .filter_map(|(key, value)| {
+            let value = value.clone().or_else(|| std::env::var(key).ok())?;
+            Some((key.clone(), value))
+        })
+        .collect();
+    if let (true, Ok(term)) = (tty, std::env::var(TERM)) {
+        env.entry(TERM.to_owned()).or_insert(term);
+    }
+    env
+}
+
+/// Whether the caller has a terminal to type at and to read.
+pub(super) fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Asks for a program on the caller's own streams, or a terminal when there is to be one, and stays with it to its end.
+pub(super) fn stream(
+    state: &StateDir,
+    request: Request,
+    tty: bool,
+    detach: bool,
+) -> Result<u8, Failure> {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let control = state.control();
     let (mut client, master) = if tty {
         let (console, theirs) = UnixStream::pair()?;
         let client = Client::ask(&control, request, &[theirs.as_fd(); 3])?;
         drop(theirs);
         (client, pty::receive(&console)?)
-    } else if exec.detach {
+    } else if detach {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         (Client::ask(&control, request, &[null.as_fd(); 3])?, None)
     } else {

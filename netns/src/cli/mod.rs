@@ -21,6 +21,7 @@ mod project;
 mod ps;
 mod pty;
 mod restart;
+mod run;
 mod scale;
 mod secret;
 mod start;
@@ -81,6 +82,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Some(Command::Wait(wait)) => wait::run(global, wait),
         Some(Command::Ps(form)) => ps::run(global, form),
         Some(Command::Logs(logs)) => logs::run(global, logs),
+        Some(Command::Run(run)) => run::run(global, run),
         Some(Command::Exec(exec)) => exec::run(global, exec),
         Some(Command::Cp(cp)) => cp::run(global, cp),
         Some(Command::Top(top)) => top::run(global, top),

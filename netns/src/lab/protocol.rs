@@ -54,6 +54,9 @@ pub enum Request {
     /// Run a program in an instance's sandbox, on the three descriptors that come with the request. Answered by [`Reply::Exited`]
     /// once it ended. Further bytes on the connection are signal numbers to pass on, one a byte; closing it kills the program.
     Exec(Exec),
+    /// Run a one-off instance of a service on the three descriptors that come with the request; the rest is as with
+    /// [`Request::Exec`]. It is gone when it has ended.
+    Run(Run),
     /// Answered by one [`Reply::Usage`].
     Usage,
     /// [`Reply::Event`] lines as things happen, until the lab or the connection ends.
@@ -63,6 +66,25 @@ pub enum Request {
         /// Ends with what happened then.
         until_unix_ms: Option<u64>,
     },
+}
+
+/// A one-off instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Of which service.
+    pub service: String,
+    /// Its name; `<service>-run-<n>` when absent.
+    pub name: Option<String>,
+    /// In place of the service's entrypoint.
+    pub entrypoint: Option<Vec<String>>,
+    /// In place of the service's command, unless empty.
+    pub argv: Vec<String>,
+    /// Variables beside those of the service, or in their place.
+    pub env: BTreeMap<String, String>,
+    /// Its working directory; the service's own when absent.
+    pub cwd: Option<PathBuf>,
+    /// As for [`Exec::terminal`].
+    pub terminal: Option<Window>,
 }
 
 /// A program to run inside the lab.
@@ -451,6 +473,19 @@ mod tests {
                     ..Exec::default()
                 })
             ),
+            (
+                ".*",
+                any::<Option<String>>(),
+                proptest::collection::vec(".*", 0..3)
+            )
+                .prop_map(|(service, name, argv)| {
+                    Request::Run(Run {
+                        service,
+                        name,
+                        argv,
+                        ..Run::default()
+                    })
+                }),
             any_change().prop_map(|change| Request::Change(Box::new(change))),
             (
                 any_steer(),

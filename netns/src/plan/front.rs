@@ -27,7 +27,7 @@ impl Plan {
         let any = |service: &str| {
             self.instances
                 .iter()
-                .any(|instance| instance.service == service && is_shown(instance))
+                .any(|one| one.service == service && !one.is_guest() && is_shown(one))
         };
         let shown: Vec<&Instance> = self
             .instances

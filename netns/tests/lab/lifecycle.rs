@@ -117,6 +117,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step(
+            "a one-off instance is of its service and in nobody's way",
+            one_off(&lab),
+        )
+        .await;
+    steps
+        .step(
             "up applies what has changed, and nothing else",
             changed(&lab, &file),
         )
@@ -421,6 +427,53 @@ async fn refused(lab: &Lab<'_>) -> Result<()> {
         "scale again: {told_again}"
     );
     Ok(())
+}
+
+async fn one_off(lab: &Lab<'_>) -> Result<()> {
+    let before = lab.instances().await?;
+    let links = router_links(lab.first_process().await?)?;
+    let script =
+        "echo $GREETING $HOSTNAME; ip -4 -o addr show dev eth0; grep -c web-run /etc/hosts; exit 3";
+    let run = ["run", "-T", "-e", "GREETING=hi", "--entrypoint", "/bin/sh"];
+    let output = lab
+        .run(&[&run[..], &["web", "-c", script]].concat())
+        .await?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.code() == Some(3) && told.starts_with("hi web-run-1\n"),
+        "run: {}",
+        said(&output)
+    );
+    // The last of the range: the others are numbered from the first.
+    ensure!(
+        told.contains("10.77.2.31/24") && told.ends_with("\n1\n"),
+        "its address and names: {told}"
+    );
+    // What the flows open to base, they open to it; what they open to nobody, not.
+    let dial = "print IO::Socket::INET->new('web:8080') ? 'open' : 'closed'";
+    for (service, expected) in [("base", "open"), ("loner", "closed")] {
+        let run = ["run", "-T", "--entrypoint", "perl", service];
+        let told = lab
+            .expect(&[&run[..], &["-MIO::Socket::INET", "-e", dial]].concat())
+            .await?;
+        ensure!(told == expected, "{service} -> web:8080 is {told}");
+    }
+    let missing = lab
+        .refused(127, &["run", "-T", "--entrypoint", "/nowhere", "base"])
+        .await?;
+    ensure!(missing.contains("/nowhere"), "{missing}");
+    lab.refused(1, &["run", "-T", "nosuch"]).await?;
+    ensure!(
+        lab.instances().await? == before,
+        "a one-off instance disturbed another"
+    );
+    // The command returns when the program has ended; its network goes right behind it.
+    test_support::eventually("its link is gone", || async {
+        let now = router_links(lab.first_process().await?)?;
+        ensure!(now == links, "{now:?}");
+        Ok(())
+    })
+    .await
 }
 
 async fn changed(lab: &Lab<'_>, file: &Path) -> Result<()> {

@@ -11,7 +11,14 @@ use crate::plan::change;
 impl Keeper {
     /// Takes the steps from the plan that stands to the next one. When one is refused, what was to come goes again.
     pub(super) fn build(&mut self, moving: &Moving) {
-        self.changes.hidden.extend(moving.joining.iter().cloned());
+        let guests: Vec<String> = [&moving.guests, &self.changes.guests]
+            .into_iter()
+            .flatten()
+            .map(|guest| guest.name.clone())
+            .collect();
+        // Nobody is led to a one-off instance anyway.
+        let come = moving.joining.iter().filter(|name| !guests.contains(name));
+        self.changes.hidden.extend(come.cloned());
         let front = self.front_of(&moving.plan);
         let mut standing = self.lab.plan.clone();
         standing.ruleset.clone_from(&self.changes.front.ruleset);
@@ -32,6 +39,9 @@ impl Keeper {
                 files::prepare(&project, &next.instances, &state, identity)?;
                 for instance in &joining {
                     logs::rotate(&state.log(instance), 0)?;
+                }
+                for guest in guests.iter().filter(|name| steps.leave.contains(name)) {
+                    files::forget_anonymous_volumes(&state, guest)?;
                 }
                 files::write_hosts(&state, &hosts)
             };

@@ -20,7 +20,7 @@ use crate::kernel::relay::Relay;
 use crate::lab::build::Binaries;
 use crate::lab::protocol::{Change, Progress, Reply};
 use crate::lab::supervise::{Event, Id, Ids, Time};
-use crate::plan::{Front, On, Plan};
+use crate::plan::{Front, Guest, On, Plan};
 
 /// The published ports.
 pub(super) type Relays = BTreeMap<On, Relay>;
@@ -29,6 +29,7 @@ pub(super) type Relays = BTreeMap<On, Relay>;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) change: Change,
+    pub(super) guests: Guests,
     pub(super) sockets: Vec<TcpListener>,
     pub(super) replies: UnboundedSender<Reply>,
 }
@@ -39,11 +40,26 @@ impl Asked {
     }
 }
 
+/// What becomes of the one-off instances.
+#[derive(Debug, Default)]
+pub(super) enum Guests {
+    /// They stay.
+    #[default]
+    Stay,
+    /// One more comes.
+    Admit(Guest),
+    /// The one of that name goes.
+    Dismiss(String),
+}
+
 /// Changes: under way, and waiting.
 #[derive(Debug)]
 pub(super) struct Changes {
     pub(super) queue: VecDeque<Asked>,
     pub(super) relays: Relays,
+    /// The one-off instances there are, and how many there have been.
+    pub(super) guests: Vec<Guest>,
+    pub(super) admitted: u32,
     pub(super) moving: Option<Moving>,
     /// What others see of the instances now, and the names of those that they do not see.
     pub(super) front: Front,
@@ -66,6 +82,7 @@ pub(super) struct Moving {
     pub(super) project: Project,
     pub(super) plan: Plan,
     pub(super) binaries: Binaries,
+    pub(super) guests: Vec<Guest>,
     pub(super) leaving: Ids,
     pub(super) joining: Vec<String>,
     /// Those that stay and start anew as something else.
@@ -90,6 +107,8 @@ impl Changes {
         Self {
             queue: VecDeque::new(),
             relays,
+            guests: Vec::new(),
+            admitted: 0,
             moving: None,
             front,
             hidden: BTreeSet::new(),
@@ -185,6 +204,7 @@ impl Keeper {
             project,
             plan,
             binaries,
+            guests,
             joining,
             renewed,
             start,
@@ -196,6 +216,7 @@ impl Keeper {
         self.lab.project = project;
         self.lab.plan = plan;
         self.lab.binaries = binaries;
+        self.changes.guests = guests;
         let mut about: Ids = renewed.keys().chain(&start).copied().collect();
         let anew: Ids = renewed.keys().copied().collect();
         for (id, hand) in renewed {
@@ -203,7 +224,8 @@ impl Keeper {
                 old.become_like(hand);
             }
         }
-        for planned in &self.lab.plan.instances {
+        let regular = self.lab.plan.instances.iter();
+        for planned in regular.filter(|instance| !instance.is_guest()) {
             let Some(service) = self.lab.project.services.get(&planned.service) else {
                 continue;
             };

@@ -13,13 +13,14 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::change::Asked;
+use super::allotment::Allotment;
+use super::change::{Asked, Guests};
 use super::serve::{Located, Message, Place};
 use crate::kernel::reaper::Reaper;
 use crate::kernel::sandbox::{self, Streams};
 use crate::lab::clock::unix_ms;
 use crate::lab::events::Event;
-use crate::lab::protocol::{MAX_REQUEST, Reply, Request, line, parse_request};
+use crate::lab::protocol::{MAX_REQUEST, Reply, Request, Run, line, parse_request};
 
 /// How long a connection may take to say what it wants.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -124,10 +125,15 @@ async fn converse(
             let (sender, mut replies) = unbounded_channel();
             let _ = messages.send(Message::Change(Box::new(Asked {
                 change: *change,
+                guests: Guests::Stay,
                 sockets: fds.into_iter().map(TcpListener::from).collect(),
                 replies: sender,
             })));
             say_all(&mut stream, &mut replies).await
+        }
+        Ok(Request::Run(run)) => {
+            let reply = one_off(&mut stream, run, fds, &messages, &reaper).await?;
+            say(&mut stream, &reply).await
         }
         Ok(Request::Exec(exec)) => {
             let (sender, answer) = oneshot::channel();
@@ -178,6 +184,47 @@ async fn tell(
     }
 }
 
+/// Runs a one-off instance: its network first, then its program, and when that has ended nothing of it stays.
+async fn one_off(
+    stream: &mut UnixStream,
+    run: Run,
+    fds: Vec<OwnedFd>,
+    messages: &UnboundedSender<Message>,
+    reaper: &Reaper,
+) -> io::Result<Reply> {
+    let (replies, mut said) = unbounded_channel();
+    let (answer, admitted) = oneshot::channel();
+    let _ = messages.send(Message::Admit {
+        service: run.service.clone(),
+        name: run.name.clone(),
+        replies,
+        answer,
+    });
+    let name = match admitted.await {
+        Ok(Ok(name)) => name,
+        Ok(Err(message)) => return Ok(refusal(message)),
+        Err(_) => return Ok(refusal("the lab ended".to_owned())),
+    };
+    while let Some(reply) = said.recv().await {
+        if let Reply::Error { .. } = reply {
+            return Ok(reply);
+        }
+    }
+    let (answer, hosted) = oneshot::channel();
+    let _ = messages.send(Message::Host {
+        name: name.clone(),
+        run,
+        answer,
+    });
+    let reply = match hosted.await {
+        Ok(Ok(located)) => exec(stream, located, fds, reaper).await,
+        Ok(Err(message)) => Ok(refusal(message)),
+        Err(_) => Ok(refusal("the lab ended".to_owned())),
+    };
+    let _ = messages.send(Message::Dismiss(name));
+    reply
+}
+
 /// Runs the program on the caller's own descriptors; passes signals on; kills it when the caller goes away.
 async fn exec(
     stream: &mut UnixStream,
@@ -192,6 +239,10 @@ async fn exec(
     };
     let detach = located.detach;
     let since = reaper.now();
+    let allotment = match &located.place {
+        Place::Own(_, _, allotment) => allotment.clone(),
+        Place::Sandbox(_) | Place::Network(_) => None,
+    };
     let started = tokio::task::spawn_blocking(move || {
         let streams = Streams {
             stdin: stdin.as_fd(),
@@ -201,6 +252,10 @@ async fn exec(
         match &located.place {
             Place::Sandbox(pid) => sandbox::exec_in(*pid, &located.spec, streams),
             Place::Network(network) => sandbox::visit(network.as_fd(), &located.spec, streams),
+            Place::Own(network, spec, allotment) => {
+                allotment.as_ref().map_or(Ok(()), Allotment::prepare)?;
+                sandbox::spawn(spec, network.as_fd(), streams)
+            }
         }
     });
     let pid = match started.await? {
@@ -215,7 +270,13 @@ async fn exec(
     if detach {
         return Ok(Reply::Exited { code: 0 });
     }
-    let exit = reaper.exit_of(pid, since);
+    let exit = async {
+        let exit = reaper.exit_of(pid, since).await;
+        if let Some(allotment) = allotment {
+            allotment.give_back();
+        }
+        exit
+    };
     tokio::pin!(exit);
     let mut byte = [0_u8];
     loop {

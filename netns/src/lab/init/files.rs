@@ -35,6 +35,18 @@ pub(super) fn prepare(
     Ok(())
 }
 
+/// Removes the volumes without a name of an instance that is no more.
+pub(super) fn forget_anonymous_volumes(state: &StateDir, instance: &str) -> io::Result<()> {
+    let own = format!("{instance}@");
+    for entry in fs::read_dir(state.volumes())? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&own) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Copies secrets and configuration files to where they are shown to sandboxes: the user of a sandbox may not be allowed to read the
 /// original. Nobody else comes here: the state folder is its owner's alone.
 fn give(project: &Project, state: &StateDir) -> io::Result<()> {

@@ -215,6 +215,28 @@ fn mentions(service: &Service, name: &str) -> bool {
     argv.iter().chain(test).any(|word| word.contains(name))
 }
 
+/// Has the service run something else, as `docker run` does: an entrypoint replaces the command too, a command only itself.
+pub(super) fn override_program(
+    service: &mut Service,
+    entrypoint: Option<Vec<String>>,
+    command: Vec<String>,
+) {
+    if let Some(entrypoint) = entrypoint {
+        service.entrypoint = Some(entrypoint);
+        service.command = None;
+    }
+    if !command.is_empty() {
+        service.command = Some(command);
+    }
+    let (entrypoint, command) = (&service.entrypoint, &service.command);
+    if let Run::Exec { argv } = &mut service.run
+        && (entrypoint.is_some() || command.is_some())
+    {
+        let words = entrypoint.iter().chain(command).flatten();
+        *argv = words.cloned().collect();
+    }
+}
+
 /// Entrypoint and command, with those of the image it stands for where the file is silent.
 fn argv(service: &Service) -> Vec<String> {
     match &service.run {

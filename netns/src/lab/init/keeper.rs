@@ -169,6 +169,18 @@ impl Keeper {
                 self.advance();
             }
             Message::Applied(outcome) => self.applied(outcome),
+            Message::Admit {
+                service,
+                name,
+                replies,
+                answer,
+            } => {
+                let _ = answer.send(self.admit(&service, name, replies)); // whoever asked may be gone
+            }
+            Message::Host { name, run, answer } => {
+                let _ = answer.send(self.host(&name, run));
+            }
+            Message::Dismiss(name) => self.dismiss(name),
             Message::Locate { exec, answer } => {
                 let _ = answer.send(self.locate(exec));
             }

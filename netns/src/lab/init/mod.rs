@@ -10,6 +10,7 @@ mod control;
 mod disk;
 mod events;
 mod files;
+mod guest;
 mod hand;
 mod instance;
 mod keeper;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::change::{Asked, Moving, Stage};
+use super::change::{Asked, Guests, Moving, Stage};
 use super::hand::Hand;
 use super::instance;
 use super::keeper::Keeper;
@@ -11,7 +11,7 @@ use crate::compose::{self, Attachment, Project, Source};
 use crate::lab::build::Binaries;
 use crate::lab::protocol::{Change, FileNow, Recreate};
 use crate::lab::supervise::{Id, Ids, Wanted};
-use crate::plan::{Plan, Scale, change, replan};
+use crate::plan::{Guest, Plan, Scale, change, replan};
 
 /// The exit code for a file, or a scale, that is wrong.
 const BAD_FILE: u8 = 64;
@@ -25,7 +25,13 @@ pub(super) type Refusal = (Asked, String, Option<u8>);
 impl Keeper {
     /// What is to be done, or what is said instead.
     pub(super) fn prepare(&self, asked: Asked) -> Result<Box<Moving>, Box<Refusal>> {
-        let (project, plan, binaries) = match self.target(&asked.change) {
+        let mut guests = self.changes.guests.clone();
+        match &asked.guests {
+            Guests::Stay => {}
+            Guests::Admit(guest) => guests.push(guest.clone()),
+            Guests::Dismiss(name) => guests.retain(|guest| guest.name != *name),
+        }
+        let (project, plan, binaries) = match self.target(&asked.change, &guests) {
             Ok(target) => target,
             Err((message, code)) => return Err(Box::new((asked, message, code))),
         };
@@ -46,6 +52,7 @@ impl Keeper {
             project,
             plan,
             binaries,
+            guests,
             leaving,
             joining: steps.join,
             renewed,
@@ -63,7 +70,7 @@ impl Keeper {
             .map(|(id, _)| *id)
     }
 
-    fn target(&self, change: &Change) -> Result<Target, (String, Option<u8>)> {
+    fn target(&self, change: &Change, guests: &[Guest]) -> Result<Target, (String, Option<u8>)> {
         let bad = |message: String| (message, Some(BAD_FILE));
         if self.lab.held.is_some() {
             let message = "the lab is held after a step of its network; `netns-setup down` first";
@@ -104,7 +111,7 @@ impl Keeper {
                 (name.clone(), asked.unwrap_or(default))
             })
             .collect();
-        let plan = replan(&project, &scale, &[], &self.lab.plan)
+        let plan = replan(&project, &scale, guests, &self.lab.plan)
             .map_err(|error| bad(error.to_string()))?;
         let missing = plan.publish.iter().find(|port| {
             !self.changes.relays.contains_key(&port.on()) && !change.ports.contains(&port.on())

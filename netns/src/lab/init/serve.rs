@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{broadcast, oneshot};
 
+use super::allotment::Allotment;
 use super::change::{Asked, Relays};
 use super::keeper::Keeper;
 use super::network::SharedNetwork;
@@ -17,11 +18,11 @@ use super::{Lab, control, launcher};
 use crate::kernel::namespace::NetNamespace;
 use crate::kernel::reaper::{Exit, Reaper};
 use crate::kernel::relay::Relay;
-use crate::kernel::sandbox::ExecSpec;
+use crate::kernel::sandbox::{ExecSpec, SandboxSpec};
 use crate::kernel::{Identity, Network, uplink};
 use crate::lab::clock::Clock;
 use crate::lab::events;
-use crate::lab::protocol::{Exec, Reply, Status, Steer, line};
+use crate::lab::protocol::{Exec, Reply, Run, Status, Steer, line};
 use crate::lab::supervise::Id;
 use crate::plan::ROUTER;
 
@@ -60,6 +61,21 @@ pub(super) enum Message {
         replies: UnboundedSender<Reply>,
     },
     Change(Box<Asked>),
+    /// A one-off instance is wanted: its name is the answer, and the replies are those of a change.
+    Admit {
+        service: String,
+        name: Option<String>,
+        replies: UnboundedSender<Reply>,
+        answer: oneshot::Sender<Result<String, String>>,
+    },
+    /// The one-off instance of that name is there: how it is run.
+    Host {
+        name: String,
+        run: Run,
+        answer: oneshot::Sender<Result<Located, String>>,
+    },
+    /// It has ended.
+    Dismiss(String),
     /// The steps that were last set about have been taken.
     Applied(Result<(), String>),
     Locate {
@@ -86,6 +102,8 @@ pub(super) enum Place {
     Sandbox(Pid),
     /// On the machine, in this network.
     Network(NetNamespace),
+    /// In a sandbox of its own, in this network.
+    Own(NetNamespace, Box<SandboxSpec>, Option<Allotment>),
 }
 
 /// Runs the instances until the lab is told to stop and everything has.

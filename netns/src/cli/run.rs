@@ -1,0 +1,106 @@
+//! `run`: a one-off instance of a service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::args::{Global, variable};
+use super::exec::{is_terminal, stream, variables};
+use super::failure::{Code, Failure};
+use super::pty::window;
+use super::{change, project, ps};
+use crate::lab::clock::millis;
+use crate::lab::protocol::{self, Request};
+
+/// `run`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+A sandbox of its own beside the service's instances: same program, files,
+variables, network and permitted connections, an address of its own. Nobody is
+led to it by the service's name or ports, and it is gone when it has ended.
+The lab must be up; what the service depends on is started if it is stopped.
+
+Examples:
+  netns-setup run redis redis-cli -h redis ping
+  netns-setup run -e LOG=debug order-service
+  netns-setup run --entrypoint /bin/sh product-service -c 'cat /etc/hosts'
+  echo 'select 1' | netns-setup run -T postgres psql -h postgres -U postgres
+
+Exit code: the program's; 126: it cannot be executed, 127: there is none.")]
+pub(super) struct Run {
+    /// Set a variable; without a value: as it is here. May be given again
+    #[arg(short, long, value_name = "KEY[=VALUE]", value_parser = variable)]
+    pub env: Vec<(String, Option<String>)>,
+    /// Run this in place of the service's entrypoint
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+    /// Name of the instance [default: SERVICE-run-N]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Leave the services that it depends on stopped, if they are
+    #[arg(long)]
+    pub no_deps: bool,
+    /// No terminal of its own, even when this is one
+    #[arg(short = 'T', long, alias = "no-TTY")]
+    pub no_tty: bool,
+    /// Remove it when it has ended: always so
+    #[arg(long, hide = true)]
+    pub rm: bool,
+    /// Docker's habit; both are so where they can be
+    #[arg(short = 'i', long, hide = true)]
+    pub interactive: bool,
+    /// Docker's habit; see above
+    #[arg(short = 't', long, hide = true)]
+    pub tty: bool,
+    /// Folder to run it in [default: the service's own]
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+    /// Service
+    pub service: String,
+    /// In place of the service's command
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub argv: Vec<String>,
+}
+
+pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
+    let loaded = project::load(global)?;
+    if !loaded.state.is_up() {
+        return Err(project::not_up(&loaded.state));
+    }
+    let names = [run.service.clone()];
+    let mut needed = change::selected(&loaded.project, &names, run.no_deps)?;
+    needed.remove(&run.service);
+    if !needed.is_empty() {
+        let status = ps::status(&loaded.state)?;
+        let runs = |name: &str| status.instances.iter().any(|one| one.service == name);
+        let scale: BTreeMap<String, u32> = needed
+            .iter()
+            .filter(|name| !runs(name))
+            .filter_map(|name| Some((name.clone(), loaded.project.services.get(name)?.replicas)))
+            .collect();
+        let wait_ms = Some(millis(WAIT));
+        let ended = change::scale(&loaded, &status, scale, BTreeSet::clone(&needed), wait_ms)?;
+        if ended.code != 0 {
+            return Err(Failure::new(Code::Failed, ""));
+        }
+    }
+    let tty = !run.no_tty && is_terminal();
+    let request = Request::Run(protocol::Run {
+        service: run.service.clone(),
+        name: run.name.clone(),
+        entrypoint: run.entrypoint.clone().map(|program| vec![program]),
+        argv: run.argv.clone(),
+        env: variables(&run.env, tty),
+        cwd: run.workdir.clone(),
+        terminal: tty.then(window),
+    });
+    stream(&loaded.state, request, tty, false)
+}
+
+/// How long what it depends on may take to be healthy.
+const WAIT: std::time::Duration = std::time::Duration::from_secs(120);

@@ -1,0 +1,89 @@
+//! One-off instances: `run`. Not supervised, and nobody is led to them; each lasts as long as the connection that asked for it.
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use super::allotment::Allotment;
+use super::change::{Asked, Guests};
+use super::instance;
+use super::keeper::Keeper;
+use super::serve::{Located, Place};
+use crate::lab::protocol::{Change, Exec, Reply, Run};
+use crate::plan::Guest;
+
+impl Keeper {
+    /// Gives a one-off instance its name, and lets its network be made; the replies tell when it stands.
+    pub(super) fn admit(
+        &mut self,
+        service: &str,
+        name: Option<String>,
+        replies: UnboundedSender<Reply>,
+    ) -> Result<String, String> {
+        if !self.lab.project.services.contains_key(service) {
+            return Err(self.no_service(service));
+        }
+        self.changes.admitted += 1;
+        let name = name.unwrap_or_else(|| format!("{service}-run-{}", self.changes.admitted));
+        let letters = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(letters) {
+            return Err(format!(
+                "{name:?} cannot be the name of an instance: only letters, digits, `-`, `_` and `.`"
+            ));
+        }
+        let services = &self.lab.project.services;
+        if self.lab.plan.instance(&name).is_some() || services.contains_key(&name) {
+            return Err(format!("{name} is there already"));
+        }
+        let guest = Guest {
+            name: name.clone(),
+            service: service.to_owned(),
+        };
+        self.ask(Guests::Admit(guest), replies);
+        Ok(name)
+    }
+
+    /// The one-off instance has ended.
+    pub(super) fn dismiss(&mut self, name: String) {
+        let (replies, _) = unbounded_channel(); // nobody waits for it
+        self.ask(Guests::Dismiss(name), replies);
+    }
+
+    fn ask(&mut self, guests: Guests, replies: UnboundedSender<Reply>) {
+        self.changes.queue.push_back(Asked {
+            change: Change::default(),
+            guests,
+            sockets: Vec::new(),
+            replies,
+        });
+        self.advance();
+    }
+
+    /// How the one-off instance is run: as its service, but for what was asked for.
+    pub(super) fn host(&self, name: &str, run: Run) -> Result<Located, String> {
+        let service = self.lab.project.services.get(&run.service);
+        let (Some(service), Some(planned)) = (service, self.lab.plan.instance(name)) else {
+            return Err(format!("{name} has gone"));
+        };
+        let mut service = service.clone();
+        instance::override_program(&mut service, run.entrypoint, run.argv);
+        service.environment.extend(run.env);
+        if run.cwd.is_some() {
+            service.working_dir = run.cwd;
+        }
+        let machine = self.lab.machine(&self.lab.binaries);
+        let mut spec = instance::sandbox(&service, planned, &machine);
+        spec.terminal = run.terminal;
+        let network = self.starter.network.namespace(name);
+        let allotment = machine
+            .groups
+            .map(|groups| Allotment::new(groups, name, &service.limits));
+        Ok(Located {
+            spec: instance::program(&spec, Exec::default()),
+            place: Place::Own(
+                network.map_err(|error| error.to_string())?,
+                Box::new(spec),
+                allotment,
+            ),
+            detach: false,
+        })
+    }
+}
