@@ -13,7 +13,7 @@ use super::{
 const EXAMPLES: &str = "\
 Examples:
   netns-setup                       bring it up, show the logs; Ctrl-C: down
-  netns-setup up -d                 in the background; returns when all is healthy
+  netns-setup up -d                 in the background, once all is healthy
   netns-setup up -d --scale product-service=3
   netns-setup ps                    what runs, where, since when
   netns-setup logs -f order-service follow one service's log
@@ -31,6 +31,9 @@ Exit codes:
   130 interrupted
   exec: the exit code of the program; 126: it cannot be executed,
   127: there is no such program";
+
+/// Under which heading `--help` lists what every command takes.
+const GLOBAL: &str = "Options of every command";
 
 /// Runs a Compose file on Linux kernel primitives, without Docker and without root.
 ///
@@ -50,7 +53,7 @@ pub(super) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Global {
     /// Compose file; may be given again, later ones override [default: compose.yaml or docker-compose.yml here or above]
-    #[arg(short, long = "file", value_name = "FILE", action = ArgAction::Append)]
+    #[arg(short, long = "file", value_name = "FILE", action = ArgAction::Append, help_heading = GLOBAL)]
     pub files: Vec<PathBuf>,
     /// Name that keeps two labs apart [default: the folder's name]
     #[arg(
@@ -58,12 +61,13 @@ pub(super) struct Global {
         long,
         value_name = "NAME",
         global = true,
+        help_heading = GLOBAL,
         env = "COMPOSE_PROJECT_NAME",
         hide_env = true
     )]
     pub project_name: Option<String>,
     /// Folder for volumes, logs and control sockets [default: /var/lib/netns-setup as root, else ~/.local/state/netns-setup]
-    #[arg(long, value_name = "FOLDER", global = true, env = crate::lab::state::STATE_DIR_VARIABLE, hide_env_values = true)]
+    #[arg(long, value_name = "FOLDER", global = true, help_heading = GLOBAL, env = crate::lab::state::STATE_DIR_VARIABLE, hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
 }
 

@@ -82,8 +82,8 @@ pub(super) fn apply(
         sources: project
             .sources
             .iter()
-            .map(|source| (source.path.clone(), source.text.clone()))
-            .collect(),
+            .map(|source| Ok((std::path::absolute(&source.path)?, source.text.clone())))
+            .collect::<std::io::Result<_>>()?,
         dir: project.dir.clone(),
         environment: project.variables.clone(),
         binaries,

@@ -110,6 +110,7 @@ fn fetch(inside: &Inside, path: &str, to: &End, follow: bool) -> Result<(), Fail
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
         return inside.run(&pack(flags, parent, name), stdin, stdout);
     };
+    let lacks_folder = target.to_string_lossy().ends_with('/') && !target.is_dir();
     let target = match Path::new(name).file_name() {
         Some(name) if target.is_dir() && !contents => target.join(name),
         _ => target.clone(),
@@ -130,6 +131,12 @@ fn fetch(inside: &Inside, path: &str, to: &End, follow: bool) -> Result<(), Fail
             unpack::folder(archive, &target)
         })
     } else {
+        if lacks_folder {
+            return Err(Failure::new(
+                Code::Failed,
+                format!("error: {}: there is no such folder", target.display()),
+            ));
+        }
         inside.read(&pack(flags, parent, name), |archive| {
             unpack::file(archive, &target)
         })

@@ -37,6 +37,7 @@ pub(super) struct Events {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<u64>,
     /// Services or instances [default: all]
+    #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
 }
 
@@ -108,10 +109,14 @@ fn machine(event: &Event) -> String {
 
 /// RFC 3339 in UTC, to the millisecond.
 fn written(unix_ms: u64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
+    // The format writes no digits that are 0 at the end; three keep lines below each other.
+    OffsetDateTime::from_unix_timestamp(i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX))
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| unix_ms.to_string())
+        .map_or_else(
+            || unix_ms.to_string(),
+            |time| format!("{}.{:03}Z", time.trim_end_matches('Z'), unix_ms % 1000),
+        )
 }
 
 /// Parses a moment, in milliseconds since 1970.
@@ -175,6 +180,6 @@ mod tests {
         for wrong in ["", "5", "h", "10x", "1h5", "-3", "nan", "2026-01-31"] {
             assert!(wrong == "5" || moment_at(wrong, now).is_err(), "{wrong}");
         }
-        assert_eq!(written(60_000), "1970-01-01T00:01:00Z");
+        assert_eq!(written(60_070), "1970-01-01T00:01:00.070Z");
     }
 }

@@ -39,6 +39,7 @@ pub(super) struct Logs {
     #[arg(long)]
     pub no_color: bool,
     /// Services or instances [default: all]
+    #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
 }
 

@@ -33,7 +33,16 @@ pub(super) struct Ls {
     /// Names only
     #[arg(short, long)]
     pub quiet: bool,
-    /// For scripts
+    /// How to print it: table or json
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "table",
+        hide_possible_values = true
+    )]
+    pub format: ps::Format,
+    /// The same as --format json
     #[arg(long)]
     pub json: bool,
 }
@@ -61,7 +70,7 @@ pub(super) fn run(global: &Global, ls: &Ls) -> Result<u8, Failure> {
     if ls.quiet {
         let names: String = labs.iter().map(|lab| format!("{}\n", lab.name)).collect();
         out(&names)?;
-    } else if ls.json {
+    } else if ls.json || ls.format == ps::Format::Json {
         out(&format!("{}\n", serde_json::to_string_pretty(&labs)?))?;
     } else {
         out(&shown(&labs))?;

@@ -61,7 +61,7 @@ pub fn run() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             if !failure.message.is_empty() {
-                terminal::say(failure.message.trim_end());
+                terminal::complain(failure.message.trim_end());
             }
             ExitCode::from(failure.code)
         }

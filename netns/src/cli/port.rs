@@ -41,13 +41,21 @@ pub(super) fn run(global: &Global, port: &Port) -> Result<u8, Failure> {
             .iter()
             .filter(|published| published.service == port.service)
     };
+    if !status
+        .instances
+        .iter()
+        .any(|instance| instance.service == port.service)
+    {
+        ps::chosen(&status, std::slice::from_ref(&port.service))?;
+    }
     let mut found = of_service()
         .filter(|published| published.target_port == port.target)
         .peekable();
     if found.peek().is_none() {
-        let others: Vec<String> = of_service()
+        let mut others: Vec<String> = of_service()
             .map(|published| published.target_port.to_string())
             .collect();
+        others.dedup();
         let instead = if others.is_empty() {
             let mut services: Vec<&str> = status
                 .published

@@ -29,7 +29,7 @@ pub(super) struct Secret {
 pub(super) fn run(global: &Global, secret: &Secret) -> Result<u8, Failure> {
     let loaded = project::load(global)?;
     let secrets = secrets(&loaded.project, &loaded.state);
-    let names = || secrets.keys().cloned().collect::<Vec<_>>().join("\n  ");
+    let names = |between: &str| secrets.keys().cloned().collect::<Vec<_>>().join(between);
     if secrets.is_empty() {
         return Err(Failure::new(
             Code::Failed,
@@ -37,7 +37,7 @@ pub(super) fn run(global: &Global, secret: &Secret) -> Result<u8, Failure> {
         ));
     }
     let Some(name) = &secret.name else {
-        return out(&format!("  {}\n", names()))
+        return out(&format!("{}\n", names("\n")))
             .map(|()| 0)
             .map_err(Failure::from);
     };
@@ -45,8 +45,8 @@ pub(super) fn run(global: &Global, secret: &Secret) -> Result<u8, Failure> {
         return Err(Failure::new(
             Code::Failed,
             format!(
-                "error: there is no secret {name}; there are:\n  {}",
-                names()
+                "error: there is no secret {name}; there are: {}",
+                names(", ")
             ),
         ));
     };

@@ -34,16 +34,29 @@ PIDS (processes and threads) are those of the instance's control group where
 it has one; else they are summed over the processes of its sandbox, shared
 memory counted once (PSS) and children that nobody waited for not at all.
 LIMIT is the machine's memory where the service states none, and - where
-limits are not enforced. NET I/O is what
-eth0 has received and sent. Without --no-stream --json prints an object a line.")]
+limits are not enforced. NET I/O is what eth0 has received and sent. JSON is a
+list with --no-stream, else one object a line.")]
 pub(super) struct Stats {
+    /// Those that do not run as well
+    #[arg(short, long)]
+    pub all: bool,
     /// One look, taken over a second, and return
     #[arg(long)]
     pub no_stream: bool,
-    /// For scripts
+    /// How to print it: table or json
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "table",
+        hide_possible_values = true
+    )]
+    pub format: ps::Format,
+    /// The same as --format json
     #[arg(long)]
     pub json: bool,
     /// Services or instances [default: all]
+    #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
 }
 
@@ -68,11 +81,15 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
         .into_iter()
         .map(|instance| instance.name.clone())
         .collect();
-    let wanted = |name: &str| stats.services.is_empty() || names.iter().any(|known| known == name);
+    let wanted = |row: &Row<'_>| match stats.services.is_empty() {
+        true => stats.all || row.running,
+        false => names.iter().any(|known| known == row.name),
+    };
+    let json = stats.json || stats.format == ps::Format::Json;
     // Where limits are stated and not enforced, nothing limits.
     let machine = status.unenforced.is_none().then(machine_memory);
     let mut before = ask(&state)?;
-    if is_terminal() && !stats.no_stream && !stats.json {
+    if is_terminal() && !stats.no_stream && !json {
         out(HOME)?;
     }
     loop {
@@ -82,15 +99,12 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
             Err(_) if !stats.no_stream && !state.is_up() => return Ok(0),
             Err(failure) => return Err(failure),
         };
-        let rows: Vec<Row<'_>> = rows(&before, &now)
-            .into_iter()
-            .filter(|row| wanted(row.name))
-            .collect();
+        let rows: Vec<Row<'_>> = rows(&before, &now).into_iter().filter(wanted).collect();
         let table = || {
             let usages = rows.iter().filter_map(|row| Some((row.name, row.usage?)));
             shown(&rows, machine) + &beneath(usages, status.unenforced.as_deref())
         };
-        let text = match (stats.json, stats.no_stream) {
+        let text = match (json, stats.no_stream) {
             (true, true) => format!("{}\n", serde_json::to_string_pretty(&rows)?),
             (true, false) => lines(&rows)?,
             (false, true) => table(),

@@ -38,11 +38,13 @@ pub(super) fn summary(project: &Project, plan: &Plan) -> String {
         ),
         Policy::SharedNetworks => "open between services that share a network".to_owned(),
     };
-    text.push_str(&format!(
-        "\n  built     {}, {}, one router; {rules}\n",
+    let built = format!(
+        "{}, {}, one router; {rules}",
         counted(plan.instances.len(), "sandbox", "sandboxes"),
         counted(plan.tiers.len(), "bridge", "bridges"),
-    ));
+    );
+    text.push('\n');
+    text.push_str(&paragraph("  built     ", &built));
     for tier in &plan.tiers {
         let inhabitants: Vec<String> = plan
             .instances

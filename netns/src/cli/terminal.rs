@@ -91,6 +91,54 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Writes what went wrong to standard error: on a terminal in lines of 80 columns, else in lines that `grep` finds whole.
+pub(super) fn complain(message: &str) {
+    let text = plain(message);
+    if !io::stderr().is_terminal() {
+        return say(&text);
+    }
+    let folded: Vec<String> = text.lines().map(|line| folded(line, 80)).collect();
+    say(&folded.join("\n"));
+}
+
+/// Without the kernel's numbers of errors, which the words before them say already.
+fn plain(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.push_str(rest);
+            }
+            _ => {
+                text.push_str(" (os error ");
+                text.push_str(part);
+            }
+        }
+    }
+    text
+}
+
+/// A line in as many as it takes, broken between words; what follows the first is indented.
+fn folded(line: &str, columns: usize) -> String {
+    let mut text = String::new();
+    let mut width = 0;
+    for (number, word) in line.split(' ').enumerate() {
+        let length = word.chars().count();
+        if number > 0 && width + 1 + length > columns {
+            text.push_str("\n   ");
+            width = 3;
+        }
+        if number > 0 {
+            text.push(' ');
+            width += 1;
+        }
+        text.push_str(word);
+        width += length;
+    }
+    text
+}
+
 /// Lines up `rows` under `heads`, two spaces between columns; numbers (columns in `right`) to the right.
 #[must_use]
 pub(super) fn table(heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> String {
@@ -201,6 +249,20 @@ mod tests {
             table(&["NAME", "STATE", "N"], &[2], &rows),
             "NAME  STATE   N\na     \x1b[31mbad\x1b[0m    10\nlong  ok      9\n"
         );
+    }
+
+    #[test]
+    fn complaints_are_plain_and_folded_between_words() {
+        assert_eq!(
+            plain("error: /a: No such file or directory (os error 2)\n = help: make it"),
+            "error: /a: No such file or directory\n = help: make it"
+        );
+        assert_eq!(plain("odd (os error x) stays"), "odd (os error x) stays");
+        assert_eq!(
+            folded("error: one two three", 14),
+            "error: one two\n    three"
+        );
+        assert_eq!(folded("  kept as it is", 80), "  kept as it is");
     }
 
     #[test]

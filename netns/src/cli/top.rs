@@ -27,6 +27,7 @@ PID and PPID are the host's, as for ps, kill and nsenter. TIME is processor
 time. On a terminal long commands are cut; through a pipe they are whole.")]
 pub(super) struct Top {
     /// Services or instances [default: all]
+    #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
 }
 

@@ -138,7 +138,11 @@ pub fn inherited_descriptors() -> Vec<RawFd> {
 ///
 /// # Errors
 /// See [`LaunchError`].
-pub fn launch(launch: Launch) -> Result<Launched, LaunchError> {
+pub fn launch(mut launch: Launch) -> Result<Launched, LaunchError> {
+    // Whoever asks the lab where its file is stands elsewhere.
+    for source in &mut launch.project.sources {
+        source.path = std::path::absolute(&source.path)?;
+    }
     let state = launch.state;
     state.create()?;
     let lock = state.try_lock()?.ok_or(LaunchError::AlreadyUp)?;

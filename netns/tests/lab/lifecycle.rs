@@ -35,7 +35,7 @@ while (my $client = $listener->accept) {
 const FILE: &str = r#"
 services:
   once:
-    entrypoint: [/bin/true]
+    entrypoint: [/bin/sleep, "0.2"]
     networks: [back]
   base:
     entrypoint: [/bin/sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
@@ -521,5 +521,12 @@ async fn changed(lab: &Lab<'_>, file: &Path) -> Result<()> {
     )
     .await?;
     ensure!(lines(&anew, "running") == ["base-1"], "up: {anew}");
+    // What has completed and was held is run again, and waited for.
+    told(lab, &["stop", "once"]).await?;
+    let again = told(lab, &UP).await?;
+    ensure!(
+        lines(&again, "completed") == ["once-1"],
+        "up returns before once-1 has completed: {again}"
+    );
     Ok(())
 }

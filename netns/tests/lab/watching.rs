@@ -111,6 +111,8 @@ pub(crate) async fn lists(lab: &Lab<'_>) -> Result<()> {
     );
     let refused = lab.refused(1, &["port", "web", "81"]).await?;
     ensure!(refused.contains("8000"), "{refused}");
+    let refused = lab.refused(1, &["port", "nobody", "81"]).await?;
+    ensure!(refused.contains("no service or instance"), "{refused}");
     ensure!(
         lab.expect(&["ps", "-q"]).await? == "idle-1\nweb-1\nweb-2\n",
         "ps -q"
@@ -213,7 +215,7 @@ pub(crate) async fn list(setting: &Setting, lab: &Lab<'_>) -> Result<()> {
     ensure!(
         up["files"][0]
             .as_str()
-            .is_some_and(|file| file.ends_with("/looking/compose.yaml")),
+            .is_some_and(|file| file.starts_with('/') && file.ends_with("/looking/compose.yaml")),
         "{up}"
     );
     fits(&lab.expect(&["ls"]).await?)?;

@@ -258,7 +258,11 @@ impl Keeper {
             about: Some(about),
             began,
         });
-        self.take(Event::Restart(anew, None));
+        // Each event lets those go who have what they waited for; one that asks for nothing would do so before what
+        // has completed is started again.
+        if !anew.is_empty() {
+            self.take(Event::Restart(anew, None));
+        }
         self.take(Event::Start(start));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use nix::sys::signal::Signal;
 use tokio::sync::broadcast;
 
 use super::keeper::Keeper;
@@ -9,7 +10,7 @@ use crate::kernel::reaper::Exit;
 use crate::lab::clock::unix_ms;
 use crate::lab::events::Event;
 use crate::lab::protocol::InstanceState;
-use crate::lab::supervise::Id;
+use crate::lab::supervise::{Id, State};
 
 /// How many events are kept for `events --since`, and how many a slow listener may be behind.
 const KEPT: usize = 1024;
@@ -96,7 +97,14 @@ impl Keeper {
                 self.note(id, &format!("health_status: {}", state.word()), &[]);
             }
             InstanceState::Stopping => {
-                let signal = self.hands.get(&id).map(|hand| hand.stop_signal.to_string());
+                let is_killed = self
+                    .supervisor
+                    .slot(id)
+                    .is_some_and(|slot| slot.state == State::Stopping { kill_at: None });
+                let signal = match self.hands.get(&id) {
+                    _ if is_killed => Some(Signal::SIGKILL.to_string()),
+                    hand => hand.map(|hand| hand.stop_signal.to_string()),
+                };
                 self.note(id, "kill", &[("signal", signal.unwrap_or_default())]);
             }
             InstanceState::Stopped if had_been == InstanceState::Stopping => {

@@ -38,7 +38,7 @@ impl Keeper {
                 spec: instance::program(sandbox, exec),
             }),
             None => Err(format!(
-                "{} is not running; `netns-setup ps` shows why",
+                "{} is not running; `netns-setup ps -a` shows why",
                 exec.target
             )),
         }
