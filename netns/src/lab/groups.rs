@@ -61,13 +61,29 @@ pub fn sweep(state: &StateDir) -> io::Result<()> {
     fs::remove_file(state.groups())
 }
 
+/// Removes the groups of one life of the lab, which has ended. The next one may have begun meanwhile: its groups, and its note of
+/// them, stay.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn sweep_own(state: &StateDir, folders: &[PathBuf]) -> io::Result<()> {
+    cgroup::sweep(folders)?;
+    match fs::read_to_string(state.groups()) {
+        Ok(noted) if noted == lines(folders) => fs::remove_file(state.groups()),
+        _ => Ok(()),
+    }
+}
+
 /// Before they are made: what is not noted would never be found again.
 fn note(state: &StateDir, folders: &[PathBuf]) -> io::Result<()> {
-    let lines: String = folders
+    fs::write(state.groups(), lines(folders))
+}
+
+fn lines(folders: &[PathBuf]) -> String {
+    folders
         .iter()
         .map(|folder| format!("{}\n", folder.display()))
-        .collect();
-    fs::write(state.groups(), lines)
+        .collect()
 }
 
 #[cfg(test)]
@@ -87,5 +103,21 @@ mod tests {
         note(&state, &[foreign.clone(), "/nowhere/netns-setup-x".into()]).unwrap();
         sweep(&state).unwrap();
         assert!(foreign.exists() && !Path::new(&state.groups()).exists());
+    }
+
+    #[test]
+    fn the_note_of_the_next_life_stays() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDir::new(base.path(), "shop").unwrap();
+        state.create().unwrap();
+        let (own, next) = (
+            ["/nowhere/netns-setup-1".into()],
+            ["/nowhere/netns-setup-2".into()],
+        );
+        note(&state, &next).unwrap();
+        sweep_own(&state, &own).unwrap();
+        assert!(state.groups().exists());
+        sweep_own(&state, &next).unwrap();
+        assert!(!state.groups().exists());
     }
 }

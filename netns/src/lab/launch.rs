@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::Flock;
@@ -84,6 +84,7 @@ pub struct Launched {
     partial: String,
     clock: Clock,
     uplink: Option<Uplink>,
+    groups: Vec<PathBuf>,
 }
 
 /// What the launcher heard.
@@ -192,8 +193,11 @@ pub fn launch(mut launch: Launch) -> Result<Launched, LaunchError> {
             // Closed, not unlocked: the lock belongs to the open file, which the lab's first process still has.
             close_without_unlocking(lock);
             // The lab makes its groups when it has heard its number: by then somebody waits to remove them.
-            if let Some(groups) = &limiting.groups {
-                guardian::start(inner.pidfd.as_fd(), log.as_fd(), &groups.folders())?;
+            let groups = limiting
+                .groups
+                .map_or_else(Vec::new, |groups| groups.folders());
+            if !groups.is_empty() {
+                guardian::start(inner.pidfd.as_fd(), log.as_fd(), &groups)?;
             }
             let mut link = &mine;
             writeln!(link, "{}", inner.pid)?;
@@ -205,6 +209,7 @@ pub fn launch(mut launch: Launch) -> Result<Launched, LaunchError> {
                 partial: String::new(),
                 clock: Clock::start(),
                 uplink: launch.plan.uplink,
+                groups,
             })
         }
     }
@@ -293,6 +298,6 @@ impl Launched {
     /// When the kernel refuses to wait or to remove them.
     pub fn wait(&self) -> io::Result<()> {
         self.inner.wait()?;
-        groups::sweep(&self.state)
+        groups::sweep_own(&self.state, &self.groups)
     }
 }

@@ -135,7 +135,9 @@ impl Keeper {
     /// Does what is next of the change that is under way, or begins the one that is waiting.
     pub(super) fn advance(&mut self) {
         if self.supervisor.is_stopping() {
-            for asked in std::mem::take(&mut self.changes.queue) {
+            let moving = self.changes.moving.take().map(|moving| moving.asked);
+            let waiting = std::mem::take(&mut self.changes.queue);
+            for asked in moving.into_iter().chain(waiting) {
                 asked.refuse("the lab is being taken down".to_owned(), None);
             }
             return;
@@ -258,11 +260,7 @@ impl Keeper {
             about: Some(about),
             began,
         });
-        // Each event lets those go who have what they waited for; one that asks for nothing would do so before what
-        // has completed is started again.
-        if !anew.is_empty() {
-            self.take(Event::Restart(anew, None));
-        }
-        self.take(Event::Start(start));
+        // At once: what rests and is about to be started stands as wanted, or failed, between the two.
+        self.take_all([Event::Restart(anew, None), Event::Start(start)]);
     }
 }

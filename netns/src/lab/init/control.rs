@@ -318,10 +318,17 @@ async fn say_all(
     stream: &mut UnixStream,
     replies: &mut UnboundedReceiver<Reply>,
 ) -> io::Result<()> {
-    while let Some(reply) = replies.recv().await {
-        say(stream, &reply).await?;
+    let mut byte = [0_u8];
+    loop {
+        tokio::select! {
+            reply = replies.recv() => match reply {
+                Some(reply) => say(stream, &reply).await?,
+                None => return Ok(()),
+            },
+            // Nothing more is asked on such a connection: whoever asked is gone, however long there may be nothing to say.
+            _ = stream.read(&mut byte) => return Ok(()),
+        }
     }
-    Ok(())
 }
 
 async fn say(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
@@ -332,8 +339,8 @@ async fn say(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
 async fn receive(stream: &UnixStream) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut text = Vec::new();
     let mut fds = Vec::new();
-    while !text.ends_with(b"\n") {
-        if text.len() > MAX_REQUEST {
+    loop {
+        if text.len() > MAX_REQUEST || fds.len() > DESCRIPTORS {
             return Err(io::Error::other("a request without an end"));
         }
         stream.readable().await?;
@@ -342,12 +349,16 @@ async fn receive(stream: &UnixStream) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
             receive_some(stream, &mut buffer, &mut fds)
         }) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => text.extend_from_slice(&buffer[..read]),
+            Ok(read) => {
+                text.extend_from_slice(&buffer[..read]);
+                if buffer[..read].contains(&b'\n') {
+                    return Ok((text, fds));
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
-    Ok((text, fds))
 }
 
 #[expect(

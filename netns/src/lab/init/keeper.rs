@@ -217,9 +217,16 @@ impl Keeper {
     }
 
     pub(super) fn take(&mut self, event: Event) {
+        self.take_all([event]);
+    }
+
+    /// Takes in events of one moment; whoever listens hears what came of all of them.
+    pub(super) fn take_all(&mut self, events: impl IntoIterator<Item = Event>) {
         let now = self.clock.now();
-        for action in self.supervisor.decide(event, now) {
-            self.carry_out(action, now);
+        for event in events {
+            for action in self.supervisor.decide(event, now) {
+                self.carry_out(action, now);
+            }
         }
         self.show_changes(now);
         self.judge(now);

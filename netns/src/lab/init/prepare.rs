@@ -31,6 +31,14 @@ impl Keeper {
             Guests::Admit(guest) => guests.push(guest.clone()),
             Guests::Dismiss(name) => guests.retain(|guest| guest.name != *name),
         }
+        if asked.sockets.len() != asked.change.ports.len() {
+            let message = format!(
+                "{} sockets came for {} ports; publish fewer at once",
+                asked.sockets.len(),
+                asked.change.ports.len()
+            );
+            return Err(Box::new((asked, message, None)));
+        }
         let (project, plan, binaries) = match self.target(&asked.change, &guests) {
             Ok(target) => target,
             Err((message, code)) => return Err(Box::new((asked, message, code))),

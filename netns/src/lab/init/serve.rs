@@ -116,7 +116,14 @@ pub(super) async fn serve(
 ) -> io::Result<()> {
     let (messages, mut inbox) = unbounded_channel();
     let reaper = Reaper::default();
-    tokio::spawn(reaper.clone().run());
+    tokio::spawn({
+        let reaper = reaper.clone();
+        async move {
+            if let Err(error) = reaper.run().await {
+                tracing::error!(%error, "ends of processes are not heard of any more");
+            }
+        }
+    });
     let network = SharedNetwork::new(network);
     let relays = relays(&mut lab, &network)?;
     let (hearing, mut all_heard) = tokio::sync::mpsc::channel(1);
