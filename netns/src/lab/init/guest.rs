@@ -8,7 +8,7 @@ use super::instance;
 use super::keeper::Keeper;
 use super::serve::{Located, Place};
 use crate::lab::protocol::{Change, Exec, Reply, Run};
-use crate::plan::Guest;
+use crate::plan::{Guest, ROUTER, WORLD};
 
 impl Keeper {
     /// Gives a one-off instance its name, and lets its network be made; the replies tell when it stands.
@@ -29,9 +29,8 @@ impl Keeper {
                 "{name:?} cannot be the name of an instance: only letters, digits, `-`, `_` and `.`"
             ));
         }
-        let services = &self.lab.project.services;
-        if self.lab.plan.instance(&name).is_some() || services.contains_key(&name) {
-            return Err(format!("{name} is there already"));
+        if self.is_taken(&name) {
+            return Err(format!("{name} is there already, or may yet be"));
         }
         let guest = Guest {
             name: name.clone(),
@@ -39,6 +38,22 @@ impl Keeper {
         };
         self.ask(Guests::Admit(guest), replies);
         Ok(name)
+    }
+
+    /// Whether something has that name, is about to have it, or gets it when its service is scaled.
+    fn is_taken(&self, name: &str) -> bool {
+        let services = &self.lab.project.services;
+        let is_numbered = name.rsplit_once('-').is_some_and(|(service, index)| {
+            services.contains_key(service) && index.parse::<u32>().is_ok()
+        });
+        let comes =
+            |asked: &Asked| matches!(&asked.guests, Guests::Admit(guest) if guest.name == name);
+        let moving = self.changes.moving.iter().map(|moving| &moving.asked);
+        is_numbered
+            || [ROUTER, WORLD].contains(&name)
+            || services.contains_key(name)
+            || self.lab.plan.instance(name).is_some()
+            || self.changes.queue.iter().chain(moving).any(comes)
     }
 
     /// The one-off instance has ended.

@@ -20,8 +20,6 @@ use crate::lab::supervise::Id;
 
 /// How often, and how long apart, a program is looked at for a handler of its stop signal: a second in all.
 const HANDLER_TRIES: u32 = 50;
-/// How often in a row it must be found to block the signal, to be taken for one that fetches its signals (`sigwait(3)`).
-const BLOCKED_TRIES: u32 = 10;
 const HANDLER_PAUSE: Duration = Duration::from_millis(20);
 
 /// What every start needs.
@@ -84,27 +82,33 @@ impl Starter {
     ///
     /// The program is the first process of its PID namespace, and the kernel drops a signal for such a one that it neither catches
     /// nor blocks (`pid_namespaces(7)`): sent too early, in the moments before the program has installed its handler, it would be lost
-    /// and the grace period waited out for nothing. One that is blocked is dropped all the same once it no longer is: shells block
-    /// signals for the moment in which they fork. A program that installs no handler is killed.
+    /// and the grace period waited out for nothing. One that is blocked is dropped all the same once it no longer is, without a
+    /// handler: shells block signals for the moment in which they fork. Only a program that has it blocked whenever it is looked at
+    /// fetches its signals (`sigwait(3)`). One that installs no handler is killed.
     pub(super) fn stop(pid: Pid, signal: Signal) {
         tokio::spawn(async move {
-            let mut blocked = 0;
+            let (mut sent, mut drops) = (false, false);
             for _ in 0..HANDLER_TRIES {
                 let Some(stance) = stance(pid, signal) else {
                     return; // it has ended; word of it is on its way
                 };
-                blocked = if stance == Stance::Blocks {
-                    blocked + 1
-                } else {
-                    0
-                };
-                if stance == Stance::Catches || blocked == BLOCKED_TRIES {
-                    let _ = kill(pid, signal); // it may have ended just now
-                    return;
+                match stance {
+                    Stance::Neither => (sent, drops) = (false, true),
+                    Stance::Blocks if drops || sent => {}
+                    Stance::Catches if sent => return,
+                    Stance::Blocks | Stance::Catches => {
+                        let _ = kill(pid, signal); // it may have ended just now
+                        sent = true;
+                        if stance == Stance::Catches {
+                            return;
+                        }
+                    }
                 }
                 tokio::time::sleep(HANDLER_PAUSE).await;
             }
-            let _ = kill(pid, Signal::SIGKILL);
+            if drops {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
         });
     }
 
