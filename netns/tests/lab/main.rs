@@ -29,6 +29,7 @@ mod refusals;
 mod residue;
 mod robustness;
 mod sandbox;
+mod scaling;
 mod setting;
 mod shop;
 mod steps;

@@ -12,7 +12,7 @@ use crate::instance::{Process, descendants, kill_process, resident};
 use crate::residue::Snapshot;
 use crate::setting::{Lab, Setting, UP};
 use crate::steps::Steps;
-use crate::{outages, policy, sandbox};
+use crate::{outages, policy, sandbox, scaling};
 
 const SERVICES: [&str; 4] = [
     "api-gateway-1",
@@ -108,6 +108,15 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         )
         .await;
 
+    if let Some(told) = steps
+        .step(
+            "product-service grows to three and back under load, and nobody notices",
+            scaling::unnoticed(&lab),
+        )
+        .await
+    {
+        steps.figure("scaled under load", told);
+    }
     let order = steps.step("an order is placed", order(&lab)).await;
     steps
         .step("`down` leaves nothing behind", down(&lab, &before))
