@@ -37,6 +37,7 @@ mod up;
 mod uplink;
 mod version;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -1,14 +1,10 @@
-//! `up`: check everything, build, launch, show how it comes up.
+//! `up`: check everything, build, launch, and [`watch`] how it comes up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 use super::args::{Global, scale, seconds};
@@ -16,20 +12,18 @@ use super::failure::{Code, Failure};
 use super::logs::Streams;
 use super::progress::Printer;
 use super::project::{self, Loaded};
-use super::summary::{Told, stands, summary};
+use super::summary::{Told, summary};
 use super::terminal::{out, say};
+use super::watch::watch;
 use super::{change, doctor, ps, until, uplink};
 use crate::kernel::wait_for_end;
 use crate::lab::build::{self, Binaries};
 use crate::lab::clock::{Clock, millis};
-use crate::lab::launch::{self, Heard, Launch, LaunchError, Launched};
+use crate::lab::launch::{self, Launch, LaunchError};
 use crate::lab::listen;
-use crate::lab::protocol::{Progress, Recreate, Reply, Status};
+use crate::lab::protocol::{Recreate, Status};
 use crate::lab::state::StateDir;
 use crate::plan;
-
-/// How often logs are looked at in the foreground, in milliseconds.
-const FOLLOW_MS: u16 = 100;
 
 /// How long a lab that is being taken down may take to end: its instances' grace periods, one after the other.
 const GOING: Duration = Duration::from_secs(120);
@@ -269,113 +263,4 @@ pub(super) fn binaries(up: &Up, project: &crate::compose::Project) -> Result<Bin
         None => build::build(&project.dir, &packages, &up.profile),
     };
     result.map_err(|error| Failure::new(Code::Failed, error.to_string()))
-}
-
-/// Shows what happens until the lab is up (detached) or has ended.
-fn watch(
-    mut launched: Launched,
-    printer: &Printer,
-    told: &mut Told,
-    mut streams: Option<Streams>,
-) -> Result<u8, Failure> {
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
-    }
-    signals.thread_block().map_err(std::io::Error::from)?;
-    let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
-        .map_err(std::io::Error::from)?;
-    let mut interrupted = 0;
-    let mut is_up = false;
-    let mut failed = false;
-    let mut ended = false;
-    loop {
-        let timeout = if streams.is_some() {
-            PollTimeout::from(FOLLOW_MS)
-        } else {
-            PollTimeout::NONE
-        };
-        let mut fds = [
-            PollFd::new(launched.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        ];
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(error) => return Err(std::io::Error::from(error).into()),
-        }
-        while let Ok(Some(_)) = signals.read_signal() {
-            interrupted += 1;
-            if interrupted == 1 {
-                say("stopping (again to end it at once)");
-                launched.stop();
-            } else {
-                launched.kill();
-            }
-        }
-        loop {
-            match launched.hear()? {
-                Heard::Nothing => break,
-                Heard::End => {
-                    launched.wait()?;
-                    if let Some(streams) = &mut streams {
-                        streams.pump()?;
-                    }
-                    return Ok(verdict(interrupted > 0, is_up, failed, ended));
-                }
-                Heard::Reply(Reply::Progress(progress)) => {
-                    printer.show(&progress);
-                    match &progress {
-                        Progress::Network {
-                            took_ms, router, ..
-                        } => {
-                            told.network_ms = *took_ms;
-                            let connected = launched.connect(*router).unwrap_or_else(|error| {
-                                say(&uplink::refused(&error));
-                                false
-                            });
-                            if !connected {
-                                told.direct.clear();
-                            }
-                        }
-                        Progress::Failed { .. } => failed = true,
-                        Progress::Ended => ended = true,
-                        Progress::Ready {
-                            at_ms,
-                            memory,
-                            unenforced,
-                        } => {
-                            is_up = true;
-                            told.unenforced.clone_from(unenforced);
-                            say(&stands(told, *at_ms, memory, streams.is_some()));
-                            if streams.is_none() {
-                                launched.detach()?;
-                                return Ok(0);
-                            }
-                        }
-                        Progress::Instance { .. } => {}
-                    }
-                }
-                Heard::Reply(_) => {}
-            }
-        }
-        if let Some(streams) = &mut streams {
-            streams.pump()?;
-        }
-    }
-}
-
-/// The exit code of a launcher whose lab is gone, taken down or not.
-fn verdict(interrupted: bool, is_up: bool, failed: bool, taken_down: bool) -> u8 {
-    let why = match (failed, interrupted, is_up, taken_down) {
-        (true, ..) => return Code::Failed as u8,
-        (_, _, true, true) => return 0, // Ctrl-C is how a lab in the foreground is taken down; or `down` from elsewhere
-        (_, true, ..) => return Code::Interrupted as u8,
-        (_, _, true, false) => "the lab was killed, and everything in it with it",
-        (_, _, false, true) => "the lab was taken down before it was up",
-        (_, _, false, false) => {
-            "the lab ended before it was up; its own log is netns-setup.log in the state folder's logs"
-        }
-    };
-    say(&format!("error: {why}"));
-    Code::Failed as u8
 }

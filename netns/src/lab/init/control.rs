@@ -1,35 +1,28 @@
 //! The control socket: one task a connection, so that whoever hangs, hangs alone.
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::allotment::Allotment;
 use super::change::{Asked, Guests};
-use super::serve::{Located, Message, Place};
+use super::program::{exec, one_off};
+use super::receive::receive;
+use super::serve::Message;
 use crate::kernel::reaper::Reaper;
-use crate::kernel::sandbox::{self, Streams};
 use crate::lab::clock::unix_ms;
 use crate::lab::events::Event;
-use crate::lab::protocol::{MAX_REQUEST, Reply, Request, Run, line, parse_request};
+use crate::lab::protocol::{Reply, Request, line, parse_request};
 
 /// How long a connection may take to say what it wants.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than any lab is listened to: tokio's timers end after some two years.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Descriptors that come with [`Request::Exec`].
-const STREAMS: usize = 3;
-/// Most descriptors that come with a request: the host's sockets of a [`Request::Change`].
-const DESCRIPTORS: usize = 64;
 
 /// Held by whoever is to hear the lab's last words; the lab waits for all of them to be dropped.
 pub(super) type Hearing = tokio::sync::mpsc::Sender<()>;
@@ -135,14 +128,14 @@ async fn converse(
             let reply = one_off(&mut stream, run, fds, &messages, &reaper).await?;
             say(&mut stream, &reply).await
         }
-        Ok(Request::Exec(exec)) => {
+        Ok(Request::Exec(asked)) => {
             let (sender, answer) = oneshot::channel();
             let _ = messages.send(Message::Locate {
-                exec,
+                exec: asked,
                 answer: sender,
             });
             let reply = match answer.await {
-                Ok(Ok(located)) => self::exec(&mut stream, located, fds, &reaper).await?,
+                Ok(Ok(located)) => exec(&mut stream, located, fds, &reaper).await?,
                 Ok(Err(message)) => refusal(message),
                 Err(_) => return Ok(()),
             };
@@ -184,133 +177,10 @@ async fn tell(
     }
 }
 
-/// Runs a one-off instance: its network first, then its program, and when that has ended nothing of it stays.
-async fn one_off(
-    stream: &mut UnixStream,
-    run: Run,
-    fds: Vec<OwnedFd>,
-    messages: &UnboundedSender<Message>,
-    reaper: &Reaper,
-) -> io::Result<Reply> {
-    let (replies, mut said) = unbounded_channel();
-    let (answer, admitted) = oneshot::channel();
-    let _ = messages.send(Message::Admit {
-        service: run.service.clone(),
-        name: run.name.clone(),
-        replies,
-        answer,
-    });
-    let name = match admitted.await {
-        Ok(Ok(name)) => name,
-        Ok(Err(message)) => return Ok(refusal(message)),
-        Err(_) => return Ok(refusal("the lab ended".to_owned())),
-    };
-    while let Some(reply) = said.recv().await {
-        if let Reply::Error { .. } = reply {
-            return Ok(reply);
-        }
-    }
-    let (answer, hosted) = oneshot::channel();
-    let _ = messages.send(Message::Host {
-        name: name.clone(),
-        run,
-        answer,
-    });
-    let reply = match hosted.await {
-        Ok(Ok(located)) => exec(stream, located, fds, reaper).await,
-        Ok(Err(message)) => Ok(refusal(message)),
-        Err(_) => Ok(refusal("the lab ended".to_owned())),
-    };
-    let _ = messages.send(Message::Dismiss(name));
-    reply
-}
-
-/// Runs the program on the caller's own descriptors; passes signals on; kills it when the caller goes away.
-async fn exec(
-    stream: &mut UnixStream,
-    located: Located,
-    fds: Vec<OwnedFd>,
-    reaper: &Reaper,
-) -> io::Result<Reply> {
-    let Ok([stdin, stdout, stderr]) = <[OwnedFd; STREAMS]>::try_from(fds) else {
-        return Ok(refusal(
-            "exec comes with standard input, output and error".to_owned(),
-        ));
-    };
-    let detach = located.detach;
-    let since = reaper.now();
-    let allotment = match &located.place {
-        Place::Own(_, _, allotment) => allotment.clone(),
-        Place::Sandbox(_) | Place::Network(_) => None,
-    };
-    let started = tokio::task::spawn_blocking(move || {
-        let streams = Streams {
-            stdin: stdin.as_fd(),
-            stdout: stdout.as_fd(),
-            stderr: stderr.as_fd(),
-        };
-        match &located.place {
-            Place::Sandbox(pid) => sandbox::exec_in(*pid, &located.spec, streams),
-            Place::Network(network) => sandbox::visit(network.as_fd(), &located.spec, streams),
-            Place::Own(network, spec, allotment) => {
-                allotment.as_ref().map_or(Ok(()), Allotment::prepare)?;
-                sandbox::spawn(spec, network.as_fd(), streams)
-            }
-        }
-    });
-    let pid = match started.await? {
-        Ok(pid) => pid,
-        Err(failure) => {
-            return Ok(Reply::Error {
-                message: failure.to_string(),
-                code: not_executed(failure.errno),
-            });
-        }
-    };
-    if detach {
-        return Ok(Reply::Exited { code: 0 });
-    }
-    let exit = async {
-        let exit = reaper.exit_of(pid, since).await;
-        if let Some(allotment) = allotment {
-            allotment.give_back();
-        }
-        exit
-    };
-    tokio::pin!(exit);
-    let mut byte = [0_u8];
-    loop {
-        tokio::select! {
-            exit = &mut exit => return Ok(Reply::Exited { code: exit.shell_code() }),
-            read = stream.read(&mut byte) => {
-                let signal = match read {
-                    Ok(1) => Signal::try_from(i32::from(byte[0])).ok(),
-                    Ok(_) | Err(_) => Some(Signal::SIGKILL),
-                };
-                if let Some(signal) = signal {
-                    let _ = kill(pid, signal); // it may have ended just now
-                }
-                if signal == Some(Signal::SIGKILL) {
-                    return Ok(Reply::Exited { code: exit.await.shell_code() });
-                }
-            }
-        }
-    }
-}
-
-fn refusal(message: String) -> Reply {
+pub(super) fn refusal(message: String) -> Reply {
     Reply::Error {
         message,
         code: None,
-    }
-}
-
-/// How a shell, and Docker, end when the program is not there or cannot be executed (POSIX, "Exit Status for Commands").
-fn not_executed(errno: i32) -> Option<u8> {
-    match errno {
-        libc::ENOENT => Some(127),
-        libc::EACCES | libc::ENOEXEC => Some(126),
-        _ => None,
     }
 }
 
@@ -333,60 +203,4 @@ async fn say_all(
 
 async fn say(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
     stream.write_all(&line(reply)?).await
-}
-
-/// Reads the request line, and whatever descriptors ride on its bytes.
-async fn receive(stream: &UnixStream) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
-    let mut text = Vec::new();
-    let mut fds = Vec::new();
-    loop {
-        if text.len() > MAX_REQUEST || fds.len() > DESCRIPTORS {
-            return Err(io::Error::other("a request without an end"));
-        }
-        stream.readable().await?;
-        let mut buffer = [0_u8; 4096];
-        match stream.try_io(Interest::READABLE, || {
-            receive_some(stream, &mut buffer, &mut fds)
-        }) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
-                text.extend_from_slice(&buffer[..read]);
-                if buffer[..read].contains(&b'\n') {
-                    return Ok((text, fds));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "descriptors that the kernel hands over in a control message arrive as bare numbers"
-)]
-fn receive_some(
-    stream: &UnixStream,
-    buffer: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
-) -> io::Result<usize> {
-    let mut space = nix::cmsg_space!([i32; DESCRIPTORS]);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<()>(
-        stream.as_raw_fd(),
-        &mut slices,
-        Some(&mut space),
-        MsgFlags::MSG_CMSG_CLOEXEC,
-    )?;
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(received) = control {
-            // SAFETY: the kernel has just made these descriptors for this process (unix(7)); nothing else owns them.
-            fds.extend(
-                received
-                    .into_iter()
-                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-            );
-        }
-    }
-    Ok(message.bytes)
 }

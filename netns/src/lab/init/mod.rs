@@ -21,6 +21,8 @@ mod network;
 mod official;
 mod prepare;
 mod process;
+mod program;
+mod receive;
 mod report;
 mod serve;
 mod show;

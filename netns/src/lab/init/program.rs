@@ -1,0 +1,143 @@
+//! Programs that last as long as the connection that asked for them: `exec` and `run`.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::signal::{Signal, kill};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::allotment::Allotment;
+use super::control::refusal;
+use super::serve::{Located, Message, Place};
+use crate::kernel::reaper::Reaper;
+use crate::kernel::sandbox::{self, Streams};
+use crate::lab::protocol::{Reply, Run};
+
+/// Descriptors that come with the request.
+const STREAMS: usize = 3;
+
+/// Runs a one-off instance: its network first, then its program, and when that has ended nothing of it stays.
+pub(super) async fn one_off(
+    stream: &mut UnixStream,
+    run: Run,
+    fds: Vec<OwnedFd>,
+    messages: &UnboundedSender<Message>,
+    reaper: &Reaper,
+) -> io::Result<Reply> {
+    let (replies, mut said) = unbounded_channel();
+    let (answer, admitted) = oneshot::channel();
+    let _ = messages.send(Message::Admit {
+        service: run.service.clone(),
+        name: run.name.clone(),
+        replies,
+        answer,
+    });
+    let name = match admitted.await {
+        Ok(Ok(name)) => name,
+        Ok(Err(message)) => return Ok(refusal(message)),
+        Err(_) => return Ok(refusal("the lab ended".to_owned())),
+    };
+    while let Some(reply) = said.recv().await {
+        if let Reply::Error { .. } = reply {
+            return Ok(reply);
+        }
+    }
+    let (answer, hosted) = oneshot::channel();
+    let _ = messages.send(Message::Host {
+        name: name.clone(),
+        run,
+        answer,
+    });
+    let reply = match hosted.await {
+        Ok(Ok(located)) => exec(stream, located, fds, reaper).await,
+        Ok(Err(message)) => Ok(refusal(message)),
+        Err(_) => Ok(refusal("the lab ended".to_owned())),
+    };
+    let _ = messages.send(Message::Dismiss(name));
+    reply
+}
+
+/// Runs the program on the caller's own descriptors; passes signals on; kills it when the caller goes away.
+pub(super) async fn exec(
+    stream: &mut UnixStream,
+    located: Located,
+    fds: Vec<OwnedFd>,
+    reaper: &Reaper,
+) -> io::Result<Reply> {
+    let Ok([stdin, stdout, stderr]) = <[OwnedFd; STREAMS]>::try_from(fds) else {
+        return Ok(refusal(
+            "exec comes with standard input, output and error".to_owned(),
+        ));
+    };
+    let detach = located.detach;
+    let since = reaper.now();
+    let allotment = match &located.place {
+        Place::Own(_, _, allotment) => allotment.clone(),
+        Place::Sandbox(_) | Place::Network(_) => None,
+    };
+    let started = tokio::task::spawn_blocking(move || {
+        let streams = Streams {
+            stdin: stdin.as_fd(),
+            stdout: stdout.as_fd(),
+            stderr: stderr.as_fd(),
+        };
+        match &located.place {
+            Place::Sandbox(pid) => sandbox::exec_in(*pid, &located.spec, streams),
+            Place::Network(network) => sandbox::visit(network.as_fd(), &located.spec, streams),
+            Place::Own(network, spec, allotment) => {
+                allotment.as_ref().map_or(Ok(()), Allotment::prepare)?;
+                sandbox::spawn(spec, network.as_fd(), streams)
+            }
+        }
+    });
+    let pid = match started.await? {
+        Ok(pid) => pid,
+        Err(failure) => {
+            return Ok(Reply::Error {
+                message: failure.to_string(),
+                code: not_executed(failure.errno),
+            });
+        }
+    };
+    if detach {
+        return Ok(Reply::Exited { code: 0 });
+    }
+    let exit = async {
+        let exit = reaper.exit_of(pid, since).await;
+        if let Some(allotment) = allotment {
+            allotment.give_back();
+        }
+        exit
+    };
+    tokio::pin!(exit);
+    let mut byte = [0_u8];
+    loop {
+        tokio::select! {
+            exit = &mut exit => return Ok(Reply::Exited { code: exit.shell_code() }),
+            read = stream.read(&mut byte) => {
+                let signal = match read {
+                    Ok(1) => Signal::try_from(i32::from(byte[0])).ok(),
+                    Ok(_) | Err(_) => Some(Signal::SIGKILL),
+                };
+                if let Some(signal) = signal {
+                    let _ = kill(pid, signal); // it may have ended just now
+                }
+                if signal == Some(Signal::SIGKILL) {
+                    return Ok(Reply::Exited { code: exit.await.shell_code() });
+                }
+            }
+        }
+    }
+}
+
+/// How a shell, and Docker, end when the program is not there or cannot be executed (POSIX, "Exit Status for Commands").
+fn not_executed(errno: i32) -> Option<u8> {
+    match errno {
+        libc::ENOENT => Some(127),
+        libc::EACCES | libc::ENOEXEC => Some(126),
+        _ => None,
+    }
+}
