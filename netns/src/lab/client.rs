@@ -72,7 +72,7 @@ impl Client {
     }
 
     /// The next answer; `None`: there are no more. Waits for as long as the lab is [alive](Self::is_alive), for its status
-    /// [`ANSWER`] at most.
+    /// five seconds at most.
     ///
     /// # Errors
     /// When the connection breaks, what arrives is no answer, or the lab does not answer ([`io::ErrorKind::TimedOut`]).

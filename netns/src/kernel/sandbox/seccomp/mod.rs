@@ -1,7 +1,7 @@
 //! The last lock on a sandbox: which system calls its programs can make at all (`seccomp(2)`).
 //!
 //! Namespaces, ids and capabilities say what a call may do; the kernel's code that decides it still runs. This filter
-//! keeps most of that code out of reach, so that a mistake in some rarely used call is no way out. [`calls`] is the list.
+//! keeps most of that code out of reach, so that a mistake in some rarely used call is no way out. `calls.rs` is the list.
 //!
 //! Two filters are installed, one after the other; the kernel asks both and heeds the stricter answer, and of two equally strict ones the
 //! later's:
