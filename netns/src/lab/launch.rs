@@ -13,7 +13,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::close;
 
 use super::build::Binaries;
-use super::clock::{Clock, millis};
 use super::init::{self, CONNECTED, DETACH, Lab};
 use super::listen::Reserved;
 use super::protocol::Reply;
@@ -82,7 +81,6 @@ pub struct Launched {
     state: StateDir,
     link: BufReader<UnixStream>,
     partial: String,
-    clock: Clock,
     uplink: Option<Uplink>,
     groups: Vec<PathBuf>,
 }
@@ -207,7 +205,6 @@ pub fn launch(mut launch: Launch) -> Result<Launched, LaunchError> {
                 state,
                 link: BufReader::new(mine),
                 partial: String::new(),
-                clock: Clock::start(),
                 uplink: launch.plan.uplink,
                 groups,
             })
@@ -265,12 +262,6 @@ impl Launched {
         let mut stream = self.link.get_ref();
         let _ = writeln!(stream, "{CONNECTED}"); // when the lab is gone, so is the uplink
         Ok(true)
-    }
-
-    /// Milliseconds since the lab was entered.
-    #[must_use]
-    pub fn elapsed_ms(&self) -> u64 {
-        millis(self.clock.now())
     }
 
     /// Lets the lab go on without its launcher.

@@ -96,6 +96,9 @@ pub(super) async fn exec(
     let pid = match started.await? {
         Ok(pid) => pid,
         Err(failure) => {
+            if let Some(allotment) = allotment {
+                allotment.give_back();
+            }
             return Ok(Reply::Error {
                 message: failure.to_string(),
                 code: not_executed(failure.errno),
