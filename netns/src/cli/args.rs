@@ -226,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_the_service_of_run_is_the_programs() {
+        let cli = Cli::try_parse_from(["netns-setup", "run", "--rm", "web", "-h", "db", "-p", "1"])
+            .unwrap();
+        let Some(Command::Run(run)) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert!(run.rm);
+        assert_eq!(run.words, ["web", "-h", "db", "-p", "1"]);
+    }
+
+    #[test]
     fn scale_wants_a_service_and_a_number() {
         assert_eq!(scale("a=3"), Ok(("a".to_owned(), 3)));
         assert!(scale("a").is_err() && scale("a=x").is_err() && scale("a=-1").is_err());

@@ -11,19 +11,20 @@ use super::failure::{Code, Failure};
 use super::progress::Printer;
 use super::project;
 use super::ps;
+use super::steer::{ask, grace};
 use super::terminal::say;
 use crate::kernel::wait_for_end;
 use crate::lab::client::Client;
-use crate::lab::clock::Clock;
+use crate::lab::clock::{Clock, millis};
 use crate::lab::groups;
-use crate::lab::protocol::{Reply, Request};
+use crate::lab::protocol::{Reply, Request, Steer};
 use crate::lab::state::StateDir;
 
 /// How long the lab may take to end once everything in it has.
 const END: Duration = Duration::from_secs(10);
 
 /// `down`
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\
 Examples:
   netns-setup down
@@ -33,6 +34,12 @@ pub(super) struct Down {
     /// Remove the volumes too: data and secrets are gone
     #[arg(short, long)]
     pub volumes: bool,
+    /// Seconds before what has not stopped is killed [default: the service's stop_grace_period]
+    #[arg(short, long, value_name = "SECONDS", value_parser = grace)]
+    pub timeout: Option<Duration>,
+    /// Nothing is left of services that the file has no more: always so
+    #[arg(long, hide = true)]
+    pub remove_orphans: bool,
 }
 
 pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
@@ -45,6 +52,9 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
         .into_owned();
     let clock = Clock::start();
     if state.is_up() {
+        if let Some(timeout) = down.timeout {
+            hurry(&state, timeout)?;
+        }
         stop(&state)?;
         say(&format!(
             "{name} is down after {:.1} s: every process, namespace, link and rule is gone",
@@ -81,6 +91,22 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
         ));
     }
     Ok(0)
+}
+
+/// Stops all that runs, in its order, in no more than this time each. A lab that is held, or being taken down, has nothing to stop.
+fn hurry(state: &StateDir, timeout: Duration) -> Result<(), Failure> {
+    let status = ps::status(state)?;
+    if status.stopping || status.held.is_some() {
+        return Ok(());
+    }
+    let request = Request::Steer {
+        steer: Steer::Stop {
+            grace_ms: Some(millis(timeout)),
+        },
+        services: Vec::new(),
+        wait_ms: None,
+    };
+    ask(state, request, &[], &[], &mut |_, _| false).map(drop)
 }
 
 /// Asks the lab to end, shows how it does, returns when its first process is gone.

@@ -22,10 +22,9 @@ led to it by the service's name or ports, and it is gone when it has ended.
 The lab must be up; what the service depends on is started if it is stopped.
 
 Examples:
-  netns-setup run redis redis-cli -h redis ping
   netns-setup run -e LOG=debug order-service
   netns-setup run --entrypoint /bin/sh product-service -c 'cat /etc/hosts'
-  echo 'select 1' | netns-setup run -T postgres psql -h postgres -U postgres
+  netns-setup run --entrypoint pg_isready product-service -h postgres
 
 Exit code: the program's; 126: it cannot be executed, 127: there is none.")]
 pub(super) struct Run {
@@ -56,25 +55,23 @@ pub(super) struct Run {
     /// Folder to run it in [default: the service's own]
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
-    /// Service
-    pub service: String,
-    /// In place of the service's command
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
-    pub argv: Vec<String>,
+    /// Service, and what to run in place of its command: all that follows is the program's
+    // One argument for both, so that the program's own -h is not taken for ours.
+    #[arg(required = true, trailing_var_arg = true, value_names = ["SERVICE", "COMMAND"], num_args = 1..)]
+    pub words: Vec<String>,
 }
 
 pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
+    let (service, argv) = run.words.split_first().ok_or_else(|| {
+        Failure::new(Code::Usage, "error: name a service") // clap has seen to it
+    })?;
     let loaded = project::load(global)?;
     if !loaded.state.is_up() {
         return Err(project::not_up(&loaded.state));
     }
-    let names = [run.service.clone()];
+    let names = [service.clone()];
     let mut needed = change::selected(&loaded.project, &names, run.no_deps)?;
-    needed.remove(&run.service);
+    needed.remove(service);
     if !needed.is_empty() {
         let status = ps::status(&loaded.state)?;
         let runs = |name: &str| status.instances.iter().any(|one| one.service == name);
@@ -91,10 +88,10 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
     }
     let tty = !run.no_tty && is_terminal();
     let request = Request::Run(protocol::Run {
-        service: run.service.clone(),
+        service: service.clone(),
         name: run.name.clone(),
         entrypoint: run.entrypoint.clone().map(|program| vec![program]),
-        argv: run.argv.clone(),
+        argv: argv.to_vec(),
         env: variables(&run.env, tty),
         cwd: run.workdir.clone(),
         terminal: tty.then(window),

@@ -61,6 +61,9 @@ pub(super) struct Up {
     /// Build before starting: the default here
     #[arg(long, conflicts_with_all = ["no_build", "bin_dir"])]
     pub build: bool,
+    /// Services that the file has no more are removed: always so
+    #[arg(long, hide = true)]
+    pub remove_orphans: bool,
     /// Run what was built before
     #[arg(long)]
     pub no_build: bool,

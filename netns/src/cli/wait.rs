@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, wait: &Wait) -> Result<u8, Failure> {
     })?;
     said?;
     if wait.down_project {
-        down::run(global, &Down { volumes: false })?;
+        down::run(global, &Down::default())?;
     }
     Ok(u8::try_from(last).unwrap_or(1))
 }

@@ -235,6 +235,12 @@ async fn restart_kill_wait(lab: &Lab<'_>) -> Result<()> {
         base.state == "stopped" && base.restarts == 0,
         "killed by a person, and restart: always: {base:?}"
     );
+    let past = ["events", "--since", "1h", "--until", "0s", "base"];
+    let events = lab.expect(&past).await?;
+    ensure!(
+        events.contains("kill base-1 (signal=SIGKILL, service=base)"),
+        "{events}"
+    );
     let refusal = lab.refused(1, &["kill", "base"]).await?;
     ensure!(refusal.contains("nothing of that runs"), "{refusal}");
     let refusal = lab.refused(1, &["restart", "nosuch"]).await?;
