@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use test_support::eventually;
 
+use crate::holdings::Holdings;
 use crate::instance::{kill_process, resident};
 use crate::residue::Snapshot;
 use crate::setting::{Lab, Setting, UP};
@@ -76,7 +77,9 @@ async fn labs(setting: &Setting, file: &Path) -> Result<String> {
     let mut settled = None;
     for cycle in 1..=CYCLES {
         lab.expect(&UP).await.with_context(|| format!("{cycle}"))?;
+        let held = Holdings::of(lab.first_process().await?)?;
         lab.expect(&["down"]).await?;
+        held.are_gone().await.with_context(|| format!("{cycle}"))?;
         if cycle == SETTLED {
             settled = Some((Snapshot::take()?, files_of(&lab)?));
         }
@@ -109,7 +112,7 @@ fn files_of(lab: &Lab<'_>) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What the kernel counts of the lab's first process.
+/// What the kernel counts of the lab's first process, and the namespaces of all its processes.
 fn counts(first: i32) -> Result<BTreeMap<&'static str, usize>> {
     let entries = |what: &str| -> Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{first}/{what}"))?.count())
@@ -119,6 +122,7 @@ fn counts(first: i32) -> Result<BTreeMap<&'static str, usize>> {
         ("open files", entries("fd")?),
         ("threads", entries("task")?),
         ("mounts", mounts.lines().count()),
+        ("namespaces", Holdings::of(first)?.namespaces()),
     ]))
 }
 
