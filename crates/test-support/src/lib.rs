@@ -23,6 +23,7 @@ mod postgres;
 mod proxy;
 mod redis;
 mod service;
+mod steps;
 
 pub use address::{free_address, free_local_address};
 pub use binaries::build_binaries;
@@ -31,3 +32,4 @@ pub use postgres::{Postgres, TestDatabase, postgres};
 pub use proxy::{FaultProxy, Mode, Upstream};
 pub use redis::Redis;
 pub use service::{Service, spawn_service};
+pub use steps::Steps;

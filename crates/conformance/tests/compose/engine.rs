@@ -1,0 +1,78 @@
+//! The engine that answers, and the images that are tried on it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::docker::{docker, expect, mortal};
+use crate::stack::compose;
+
+/// Set where a missing engine is a failure.
+const REQUIRED: &str = "REQUIRE_DOCKER";
+/// Names images that are there, to try them instead of building new ones.
+const TAG: &str = "TAG";
+/// The tag of those that are built: whoever runs the shop on this engine keeps theirs.
+const OWN_TAG: &str = "test";
+/// Every dependency, optimised as for production, on a small machine.
+const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
+
+pub(crate) fn is_required() -> bool {
+    std::env::var_os(REQUIRED).is_some()
+}
+
+/// A Docker engine with Compose.
+pub(crate) struct Engine {
+    pub(crate) version: String,
+    tag: Option<String>,
+}
+
+impl Engine {
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn find() -> Result<Self> {
+        let format = "{{.Server.Version}}";
+        let engine = docker(&["version", "--format", format]).await?;
+        let compose = docker(&["compose", "version", "--short"]).await?;
+        Ok(Self {
+            version: format!("Docker {engine}, Compose {compose}"),
+            tag: std::env::var(TAG).ok().filter(|tag| !tag.is_empty()),
+        })
+    }
+
+    /// The tag of the images that are tried.
+    pub(crate) fn tag(&self) -> &str {
+        self.tag.as_deref().unwrap_or(OWN_TAG)
+    }
+
+    /// Whether the images are this test's to build.
+    pub(crate) fn builds(&self) -> bool {
+        self.tag.is_none()
+    }
+
+    /// Builds what is to be tried from this tree, which takes a moment when nothing has changed.
+    pub(crate) async fn has_images(&self) -> Result<()> {
+        if self.builds() {
+            self.build().await?;
+        }
+        Ok(())
+    }
+
+    /// `docker compose build`, as a person would.
+    pub(crate) async fn build(&self) -> Result<()> {
+        let mut command = mortal("docker");
+        command.arg("compose").args(["--progress", "plain"]);
+        compose(&mut command, &[]).env(TAG, self.tag());
+        command.arg("build");
+        expect(command, BUILD_DEADLINE)
+            .await
+            .context("building the images; where no image registry is reached: docker/airgap/build.sh makes their bases")?;
+        Ok(())
+    }
+}
+
+/// The folder of docker-compose.yml.
+pub(crate) fn project() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().nth(2).unwrap_or(own).to_owned()
+}

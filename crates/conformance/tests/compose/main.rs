@@ -1,0 +1,102 @@
+//! The Compose way, end to end: `docker compose up` on a real engine, tried from outside and inside.
+//!
+//! One story after another, since a stack is brought up once and looked at from many sides: hence no libtest harness. Every
+//! stack has a project name, ports and subnets of its own, so that it stands beside whatever else the engine runs, and nothing of
+//! it stays but the images.
+//!
+//! `cargo test -p conformance --test compose -- shop` tells one story. Where no engine answers all are skipped, by name, unless
+//! `REQUIRE_DOCKER` is set; `TAG` names images that are there and are tried instead of new ones.
+
+#![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
+
+mod docker;
+mod engine;
+mod hardening;
+mod images;
+mod leftovers;
+mod reach;
+mod secrets;
+mod shop;
+mod shopper;
+mod stack;
+
+use std::process::ExitCode;
+
+use engine::Engine;
+use test_support::Steps;
+
+/// A story: told from its beginning to its end in stacks of its own.
+#[derive(Clone, Copy)]
+enum Story {
+    Images,
+    Shop,
+}
+
+/// Every story with the name that a filter chooses it by, in the order of telling.
+const STORIES: &[(&str, Story)] = &[("images", Story::Images), ("shop", Story::Shop)];
+
+impl Story {
+    async fn tell(self, steps: &mut Steps, engine: &Engine) {
+        match self {
+            Self::Images => images::tell(steps, engine).await,
+            Self::Shop => shop::tell(steps, engine).await,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        for (name, _) in STORIES {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let filters: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let chosen = |name: &str| {
+        filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
+    };
+    let chosen: Vec<_> = STORIES.iter().filter(|(name, _)| chosen(name)).collect();
+    let mut steps = Steps::begin("compose");
+    if !chosen.is_empty() {
+        // One thread: what it starts dies with it (see `docker`).
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .expect("a runtime starts")
+            .block_on(tell(&chosen, &mut steps));
+    }
+    steps.end()
+}
+
+async fn tell(chosen: &[&(&str, Story)], steps: &mut Steps) {
+    let engine = match Engine::find().await {
+        Ok(engine) => engine,
+        Err(why) if engine::is_required() => {
+            let wanted = why.context("REQUIRE_DOCKER is set, and no Docker engine answers");
+            return steps.fail("an engine answers", &wanted);
+        }
+        Err(why) => {
+            for (name, _) in chosen {
+                steps.skip(name, "no Docker engine answers");
+            }
+            println!("{why:#}\nto try them: sudo sh docker/engine.sh, then make test");
+            return;
+        }
+    };
+    steps.figure("engine", &engine.version);
+    let made = async {
+        leftovers::sweep().await?;
+        engine.has_images().await
+    };
+    if steps.step("the images are there", made).await.is_none() {
+        return;
+    }
+    for (_, story) in chosen {
+        story.tell(steps, &engine).await;
+    }
+}

@@ -1,0 +1,195 @@
+//! The stack of docker-compose.yml, from its first `up` to nothing left.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use test_support::Steps;
+
+use crate::docker::docker;
+use crate::engine::Engine;
+use crate::stack::{Container, Stack};
+use crate::{hardening, leftovers, reach, secrets, shopper};
+
+pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
+    let Some(stack) = steps
+        .step(
+            "a stack of its own, of which nothing is there",
+            fresh(engine),
+        )
+        .await
+    else {
+        return;
+    };
+    let took = steps.step("the shop comes up", timed(stack.up(&[]))).await;
+    let Some(took) = took else { return };
+    steps.figure("first `up` to all healthy, s", seconds(took));
+    memory(steps, &stack).await;
+    steps
+        .step("`up` again changes nothing", up_again(&stack))
+        .await;
+    if let Some(told) = steps
+        .step(
+            "the shop keeps its public contract",
+            shopper::contract(&stack),
+        )
+        .await
+    {
+        steps.figure("contract", told);
+    }
+    steps
+        .step(
+            "the published doors open where the file says",
+            doors(&stack),
+        )
+        .await;
+    steps
+        .step(
+            "the engine has noted what the file takes away and grants",
+            hardening::noted(&stack),
+        )
+        .await;
+    steps
+        .step(
+            "the kernel holds every container to it",
+            hardening::enforced(&stack),
+        )
+        .await;
+    if let Some(told) = steps
+        .step(
+            "every container sees its own secrets and no others",
+            secrets::are_apart(&stack),
+        )
+        .await
+    {
+        steps.figure("secrets", told);
+    }
+    let order = steps
+        .step("an order is placed", shopper::order(&stack))
+        .await;
+    let orders: Vec<Value> = order.into_iter().collect();
+    steps
+        .step("three product services share the requests exactly", async {
+            stack.up(&["--scale", "product-service=3"]).await?;
+            shopper::spread(&stack, 3).await
+        })
+        .await;
+    if let Some(told) = steps
+        .step(
+            "every port of every other is reached just where networks and bindings allow",
+            reach::every_pair(&stack),
+        )
+        .await
+    {
+        steps.figure("reach", told);
+    }
+    steps
+        .step("`down` leaves the volumes alone", down(&stack))
+        .await;
+    if let Some(took) = steps.step("it comes up again", timed(stack.up(&[]))).await {
+        steps.figure("second `up` to all healthy, s", seconds(took));
+    }
+    steps
+        .step("with the order", shopper::keeps(&stack, &orders))
+        .await;
+    steps
+        .step("`down --volumes` leaves nothing", gone(&stack))
+        .await;
+}
+
+async fn fresh(engine: &Engine) -> Result<Stack> {
+    let stack = Stack::new(engine, "shop", &[]).await?;
+    let there = leftovers::of(&stack.name).await?;
+    ensure!(there.is_empty(), "{there:?}");
+    Ok(stack)
+}
+
+/// How long it takes.
+pub(crate) async fn timed(doing: impl Future<Output = Result<()>>) -> Result<Duration> {
+    #[expect(clippy::disallowed_methods, reason = "it measures a real engine")]
+    let started = std::time::Instant::now();
+    doing.await?;
+    Ok(started.elapsed())
+}
+
+pub(crate) fn seconds(duration: Duration) -> String {
+    format!("{:.1}", duration.as_secs_f64())
+}
+
+/// What was measured; nothing here fails a run.
+async fn memory(steps: &Steps, stack: &Stack) {
+    let Ok(running) = stack.running().await else {
+        return;
+    };
+    let ids: Vec<&str> = running.iter().map(|one| one.id.as_str()).collect();
+    let format = "{{.Name}} {{.MemUsage}}";
+    let stats = ["stats", "--no-stream", "--format", format];
+    let said = docker(&[&stats[..], &ids].concat()).await;
+    for line in said.unwrap_or_default().lines() {
+        let line = line.trim_start_matches(&format!("{}-", stack.name));
+        steps.figure("memory of", line.replacen(' ', ": ", 1));
+    }
+}
+
+/// When each container was made and started.
+fn starts(containers: &[Container]) -> Vec<(&str, &Value)> {
+    let starts = containers.iter().map(|container| {
+        let started = &container.state["State"]["StartedAt"];
+        (container.id.as_str(), started)
+    });
+    starts.collect()
+}
+
+/// The one that mints secrets runs to its end once more, and changes nothing either.
+async fn up_again(stack: &Stack) -> Result<()> {
+    let before = stack.running().await?;
+    stack.up(&[]).await?;
+    let after = stack.running().await?;
+    ensure!(
+        starts(&before) == starts(&after),
+        "{:?} were running, {:?} are",
+        starts(&before),
+        starts(&after)
+    );
+    Ok(())
+}
+
+/// Both public ports everywhere, the admin port on the host's loopback alone.
+async fn doors(stack: &Stack) -> Result<()> {
+    let bridge = format!("{}.1", stack.variable("FRONTEND_PREFIX")?); // of this host, too
+    let client = shopper::client()?;
+    for port in [stack.http_port, stack.gateway_port] {
+        for host in ["127.0.0.1", bridge.as_str()] {
+            let url = format!("http://{host}:{port}/api/products/1");
+            client.get(url).send().await?.error_for_status()?;
+        }
+    }
+    let admin = |host: &str| format!("http://{host}:{}/ready", stack.admin_port);
+    client
+        .get(admin("127.0.0.1"))
+        .send()
+        .await?
+        .error_for_status()?;
+    let elsewhere = client.get(admin(&bridge)).send().await;
+    let refused = elsewhere.as_ref().is_err_and(reqwest::Error::is_connect);
+    ensure!(refused, "the admin port on {bridge}: {elsewhere:?}");
+    Ok(())
+}
+
+async fn down(stack: &Stack) -> Result<()> {
+    let volumes = |there: &str| there.starts_with("volume ");
+    let mut before = leftovers::of(&stack.name).await?;
+    stack.compose(&["down"]).await?;
+    before.retain(|there| volumes(there));
+    let after = leftovers::of(&stack.name).await?;
+    ensure!(after == before, "{after:?} are left of {before:?}");
+    ensure!(!after.is_empty(), "there were no volumes");
+    Ok(())
+}
+
+pub(crate) async fn gone(stack: &Stack) -> Result<()> {
+    stack.compose(&["down", "--volumes"]).await?;
+    let there = leftovers::of(&stack.name).await?;
+    ensure!(there.is_empty(), "left behind: {there:?}");
+    Ok(())
+}

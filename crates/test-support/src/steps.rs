@@ -1,0 +1,100 @@
+//! What an end-to-end test has tried, printed as it happens in the form test runners read.
+//!
+//! For tests that are one story after another, where a step hands what it has brought up to the next: they run without Cargo's
+//! harness (`harness = false`), and end with its closing line all the same.
+
+#![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
+
+use std::fmt::Display;
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+/// The steps of a run.
+#[derive(Debug)]
+pub struct Steps {
+    who: &'static str,
+    started: Instant,
+    passed: usize,
+    skipped: usize,
+    failures: Vec<String>,
+}
+
+impl Steps {
+    /// A run in which nothing has been tried; `who` begins every line.
+    #[must_use]
+    pub fn begin(who: &'static str) -> Self {
+        Self {
+            who,
+            started: now(),
+            passed: 0,
+            skipped: 0,
+            failures: Vec::new(),
+        }
+    }
+
+    /// Tries one thing; what it returns, when it succeeds, is for the next.
+    pub async fn step<T>(
+        &mut self,
+        name: &str,
+        trying: impl Future<Output = Result<T>>,
+    ) -> Option<T> {
+        let started = now();
+        match trying.await {
+            Ok(result) => {
+                let milliseconds = started.elapsed().as_millis();
+                println!("test {}: {name} ... ok ({milliseconds} ms)", self.who);
+                self.passed += 1;
+                Some(result)
+            }
+            Err(error) => {
+                self.fail(name, &error);
+                None
+            }
+        }
+    }
+
+    /// Notes a step that could not even be tried.
+    pub fn fail(&mut self, name: &str, error: &anyhow::Error) {
+        println!("test {}: {name} ... FAILED\n{error:#}", self.who);
+        self.failures
+            .push(format!("---- {}: {name} ----\n{error:#}\n", self.who));
+    }
+
+    /// Says what is not tried on this machine, and why.
+    pub fn skip(&mut self, name: &str, why: &str) {
+        println!("test {}: {name} ... SKIPPED: {why}", self.who);
+        self.skipped += 1;
+    }
+
+    /// Prints a figure that was measured.
+    pub fn figure(&self, what: &str, value: impl Display) {
+        println!("     {}: {what}: {value}", self.who);
+    }
+
+    /// Prints the failures and the closing line.
+    #[must_use]
+    pub fn end(self) -> ExitCode {
+        if !self.failures.is_empty() {
+            println!("\nfailures:\n\n{}", self.failures.join("\n"));
+        }
+        let (passed, failed, skipped) = (self.passed, self.failures.len(), self.skipped);
+        let (word, code) = if failed == 0 {
+            ("ok", ExitCode::SUCCESS)
+        } else {
+            ("FAILED", ExitCode::FAILURE)
+        };
+        let seconds = self.started.elapsed().as_secs_f64();
+        println!(
+            "\ntest result: {word}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; 0 filtered out; finished in {seconds:.2}s\n"
+        );
+        code
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it measures real processes")]
+fn now() -> Instant {
+    Instant::now()
+}
