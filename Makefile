@@ -4,7 +4,7 @@ NETNS := $(CARGO) run --quiet --release --locked -p netns-setup --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file
+.PHONY: help up down ps logs docker-up docker-down docker-build airgap test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -22,6 +22,23 @@ ps: ## what runs, where, and how it is
 
 logs: ## follow every instance's log
 	@$(NETNS) logs --follow
+
+# What images are marked with; an address of the repository without what one logs in with.
+docker-up docker-build: export REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
+docker-up docker-build: export SOURCE ?= $(or $(shell git remote get-url origin 2>/dev/null | sed 's|://[^/]*@|://|'),unknown)
+
+docker-up: ## the same shop on Docker Compose: build, bring up, wait until it is healthy
+	@docker/preflight.sh
+	@docker compose up --detach --build --wait
+
+docker-down: ## stop the shop on Docker Compose; its volumes are kept
+	@docker compose down
+
+docker-build: ## build the four images, marked with the revision (TAG=dev)
+	@docker compose build
+
+airgap: ## build stand-ins for the public base images, on a machine that reaches no image registry
+	@docker/airgap/build.sh
 
 test: ## install what the tests need and run all of them, the lab's end-to-end test included
 	$(CARGO) test --workspace --locked --no-run

@@ -1,0 +1,27 @@
+# The builder is the same in every Dockerfile of this folder, to the letter: BuildKit builds all services in it, once.
+ARG BUILDER_IMAGE=rust:1-bookworm
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${BUILDER_IMAGE} AS builder
+RUN --mount=type=bind,target=/context \
+    --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/work,sharing=locked \
+    sh /context/docker/build.sh /context /work /out
+
+FROM ${RUNTIME_IMAGE}
+COPY --from=builder /out/order-service /app/order-service
+USER 65532:65532
+WORKDIR /app
+EXPOSE 5000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=2s --timeout=2s --start-period=30s --retries=5 CMD ["/app/order-service", "healthcheck"]
+ENTRYPOINT ["/app/order-service"]
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="underlay/order-service" \
+      org.opencontainers.image.description="Underlay's orders and carts, in PostgreSQL and Redis" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"

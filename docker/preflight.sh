@@ -1,0 +1,70 @@
+#!/bin/sh
+# Says, before anything is up, what would stop `docker compose up` half-way: no engine or too old a one, too old a Compose, a port
+# or a subnet that is taken. Changes nothing. `make docker-up` asks it first; COMPOSE_FILE, -p's COMPOSE_PROJECT_NAME and the
+# file's variables count as they do for docker compose.
+set -eu
+cd "$(dirname "$0")/.."
+found=$(mktemp)
+trap 'rm -f "$found"' EXIT
+
+complain() { # what remedy
+  printf 'preflight: %s\n  remedy: %s\n' "$1" "$2" | tee -a "$found" >&2
+}
+
+die() {
+  complain "$@"
+  exit 69
+}
+
+# Whether version $1 is $2 or newer; both as MAJOR.MINOR.
+reaches() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+command -v docker >/dev/null || die 'docker is not installed' 'on Debian: sudo sh docker/engine.sh; elsewhere: https://docs.docker.com/engine/install/'
+engine=$(docker version --format '{{.Server.Version}}' 2>&1) || die "no engine answers: $(echo "$engine" | tail -n 1)" \
+  'start it: sudo systemctl start docker; on a Debian without systemd: sudo sh docker/engine.sh'
+reaches "$engine" 20.10 || die "Docker Engine is $engine; 20.10 or newer is wanted" 'https://docs.docker.com/engine/install/'
+compose=$(docker compose version --short 2>/dev/null) || die 'docker has no Compose plugin' \
+  'on Debian: sudo sh docker/engine.sh; elsewhere: https://docs.docker.com/compose/install/; or, with docker-compose 1.29: docker-compose up -d --build'
+reaches "${compose#v}" 2.20 || die "Docker Compose is $compose; 2.20 or newer is wanted" 'https://docs.docker.com/compose/install/'
+
+config=$(docker compose config)
+project=$(echo "$config" | sed -n 's/^name: //p')
+own() { docker ps --filter "label=com.docker.compose.project=$project" "$@"; }
+
+# The name of the network that holds a subnet which $1 overlaps, if any: lines `SUBNET NAME...` are read.
+overlapping() {
+  awk -v wanted="$1" '
+    function parse(cidr) { split(cidr, at, "[./]"); size = 2 ^ (32 - (at[5] == "" ? 32 : at[5])); start = ((at[1] * 256 + at[2]) * 256 + at[3]) * 256 + at[4] }
+    BEGIN { parse(wanted); first = start; length_ = size }
+    $1 ~ /^[0-9.]+(\/[0-9]+)?$/ { parse($1); if (start < first + length_ && first < start + size) { print; exit } }'
+}
+
+# Ports: another container, or another program of this machine.
+listeners=$(ss -Hltnp 2>/dev/null || true)
+echo "$config" | awk '$1 == "-" { ip = "" } $1 == "host_ip:" { ip = $2 } $1 == "published:" { gsub("\"", "", $2); print $2, (ip == "" ? "0.0.0.0" : ip) }' |
+while read -r port ip; do
+  [ -z "$(own --filter "publish=$port" --quiet)" ] || continue
+  by=$(docker ps --filter "publish=$port" --format 'the container {{.Names}}' | head -n 1)
+  [ -n "$by" ] || by=$(echo "$listeners" | awk -v port="$port" -v ip="$ip" '
+    { at = $4; sub(/:[0-9]+$/, "", at); own = $4; sub(/.*:/, "", own) }
+    own == port && (ip == "0.0.0.0" || at == ip || at == "0.0.0.0" || at == "*" || at == "[::]") { print $6 == "" ? "another program" : $6; exit }')
+  [ -z "$by" ] || complain "port $port is taken, by $by" \
+    'stop that (a lab of make up: make down); or choose another: HTTP_PORT, GATEWAY_PORT, ADMIN_PORT, as in HTTP_PORT=8081 make docker-up'
+done
+
+# Subnets: another network of the engine, or a network of this machine. A lab of `make up` gives way by itself (metric 9999).
+ids=$(docker network ls --quiet)
+# shellcheck disable=SC2086  # a list of words
+taken=$(docker network inspect $ids --format "{{if ne (index .Labels \"com.docker.compose.project\") \"$project\"}}{{\$n := .Name}}{{range .IPAM.Config}}{{.Subnet}} the Docker network {{\$n}}{{\"\\n\"}}{{end}}{{end}}")
+bridges=$(docker network ls --quiet --filter driver=bridge | sed 's/^/br-/')
+taken="$taken
+$(ip -4 route 2>/dev/null | awk -v bridges="$bridges" '
+  BEGIN { split(bridges, list); for (i in list) is_docker[list[i]] = 1 }
+  / metric 9999/ { next } { for (i = 2; i < NF; i++) if ($i == "dev" && !is_docker[$(i + 1)]) print $1, "the route to", $1, "by", $(i + 1) }')"
+echo "$config" | awk '$1 == "-" && $2 == "subnet:" { print $3 }' | while read -r subnet; do
+  by=$(echo "$taken" | overlapping "$subnet")
+  [ -z "$by" ] || complain "the subnet $subnet is taken, by ${by#* } (${by%% *})" \
+    'remove that; or choose others: FRONTEND_PREFIX, BACKEND_PREFIX, DATABASE_PREFIX, as in FRONTEND_PREFIX=10.20.0 make docker-up'
+done
+
+[ ! -s "$found" ] || exit 69
