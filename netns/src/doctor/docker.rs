@@ -118,6 +118,19 @@ mod tests {
     }
 
     #[test]
+    fn the_preflight_of_the_compose_way_wants_the_same_versions() {
+        let script = include_str!("../../../docker/preflight.sh");
+        for (what, (major, minor)) in [("$engine", OLDEST_ENGINE), ("${compose#v}", OLDEST_COMPOSE)]
+        {
+            let wanted = format!("reaches \"{what}\" {major}.{minor} ");
+            assert!(
+                script.contains(&wanted),
+                "docker/preflight.sh lacks {wanted:?}"
+            );
+        }
+    }
+
+    #[test]
     fn each_way_of_not_answering_is_told_apart() {
         let compose = || said(true, "2.26.1-4", "");
         assert_eq!(
