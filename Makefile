@@ -4,10 +4,10 @@ NETNS := $(CARGO) run --quiet --release --locked -p netns-setup --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs docker-up docker-down docker-build airgap test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file
+.PHONY: help up down ps logs docker-up docker-down docker-build airgap test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file swarm-up swarm-down swarm-rehearse swarm-rehearse-down
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-20s %s\n", $$1, $$2 }'
 
 up: ## install what is missing, build, and bring the shop up in kernel namespaces; waits until it is healthy
 	@$(CARGO) build --release --locked -p netns-setup
@@ -51,6 +51,19 @@ conformance: ## check the public contract of a running shop (URL=http://localhos
 
 swarm-file: ## remake docker-compose-swarm.yml after changing docker-compose.yml or what it mounts
 	@$(CARGO) run --quiet --locked -p netns-setup -- --file docker-compose.yml config --format swarm --output docker-compose-swarm.yml
+
+swarm-up: ## the same shop on the Swarm that docker talks to: build, mint secrets, deploy, wait until it is healthy (TAG=dev)
+	@docker compose build
+	@docker/swarm/deploy.sh
+
+swarm-down: ## remove it from the Swarm; volumes and secrets are kept
+	@docker/swarm/remove.sh
+
+swarm-rehearse: ## a Swarm of HOSTS=3 hosts on this machine, with the shop deployed (root; BUILD=1 builds the images anew)
+	@docker/swarm/rehearse.sh $(or $(HOSTS),3)
+
+swarm-rehearse-down: ## end it: nothing stays
+	@docker/swarm/hosts.sh down
 
 fuzz: ## throw mutated Compose files at the reader and the planner for SECONDS=60 (nightly, cargo-fuzz)
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install --quiet --locked cargo-fuzz

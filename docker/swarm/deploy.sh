@@ -1,14 +1,16 @@
 #!/bin/sh
-# Deploys the shop to the Swarm whose manager `docker` talks to:
-#   docker/swarm/deploy.sh                 as the stack `underlay`
+# Deploys the shop to the Swarm whose manager `docker` talks to, and waits until every task is healthy:
+#   docker/swarm/deploy.sh                 as the stack `underlay`; again: changes what has changed
+#   TAG=v2 docker/swarm/deploy.sh          rolls an update out, task by task
 #   STACK=second HTTP_PORT=8081 FRONTEND_PREFIX=10.20.0 BACKEND_PREFIX=10.21.0 DATABASE_PREFIX=10.22.0 docker/swarm/deploy.sh
 # Mints the secrets once, into a folder of this machine ($SECRETS_DIR), with the same script as the other ways; gives each the name
-# that its contents ask for; and chooses the hosts that keep PostgreSQL's and Redis' volumes, unless somebody has. Running it again
-# changes what has changed. The images have to be on the hosts, or in a registry that they reach (TAG says which).
-# Every other argument goes to `docker stack deploy`.
+# that its contents ask for; and chooses the hosts that keep PostgreSQL's and Redis' volumes, unless somebody has. Whatever can be
+# known to fail beforehand is said before anything is deployed. WAIT=SECONDS (180) is how long tasks may take; every other argument
+# goes to `docker stack deploy`.
 set -eu
 cd "$(dirname "$0")/../.."
 export STACK="${STACK:-underlay}"
+file=docker-compose-swarm.yml
 root=${XDG_STATE_HOME:-$HOME/.local/state}/underlay/$STACK
 export SECRETS_DIR="${SECRETS_DIR:-$root/master}"
 
@@ -17,26 +19,127 @@ die() {
   exit 1
 }
 
-[ "$(docker info --format '{{.Swarm.ControlAvailable}}')" = true ] ||
-  die 'this is no manager of a Swarm' 'remedy: docker swarm init, or choose a manager with docker context use'
+# What stands at the margin below `$1:` in the file.
+declared() { awk -v section="$1:" '/^[^ #]/ { inside = $1 == section } inside && /^  [^ #]/ { gsub(/[":]/, "", $1); print $1 }' "$file"; }
 
-if [ "$SECRETS_DIR" = "$root/master" ]; then
-  (umask 077 && mkdir -p "$root")
-  for consumer in master postgres redis registry product order; do mkdir -p "$root/$consumer"; done
-  SECRETS=$root sh docker/secrets/mint.sh
-fi
-for file in "$SECRETS_DIR"/*; do
-  [ -f "$file" ] || die "there is no secret in $SECRETS_DIR"
-  name=$(basename "$file" | tr 'a-z.-' 'A-Z__')
-  export "${name}_HASH=$(sha256sum <"$file" | cut -c 1-12)"
-done
+engines() {
+  docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
+    die "no Docker engine answers at ${DOCKER_HOST:-the current context ($(docker context show 2>/dev/null))}" \
+      'remedy: docker/engine.sh installs and starts one; docker context use chooses another'
+  [ "$(docker info --format '{{.Swarm.ControlAvailable}}')" = true ] ||
+    die 'this engine is no manager of a Swarm; nothing was deployed' \
+      'remedy: docker swarm init, choose a manager with docker context use, or make swarm-rehearse for a Swarm on this machine'
+  for node in $(docker node ls --quiet); do docker node inspect --format '{{.Description.Hostname}} {{.Description.Engine.EngineVersion}}' "$node"; done |
+    while read -r name version; do
+      major=${version%%.*} rest=${version#*.}
+      [ "$major" -gt 20 ] || { [ "$major" -eq 20 ] && [ "${rest%%.*}" -ge 10 ]; } ||
+        die "the Docker engine of $name is $version, too old; nothing was deployed" 'remedy: Docker Engine 20.10 or newer on every host'
+    done
+}
+
+# Other stacks' networks and ports: a Swarm notices when half of ours is up.
+collisions() {
+  # shellcheck disable=SC2046  # a list
+  for prefix in "${FRONTEND_PREFIX:-172.20.0}" "${BACKEND_PREFIX:-172.21.0}" "${DATABASE_PREFIX:-172.22.0}"; do
+    taken=$(docker network inspect --format '{{index .Labels "com.docker.stack.namespace"}} {{.Name}} {{range .IPAM.Config}}{{.Subnet}} {{end}}' \
+      $(docker network ls --quiet --filter scope=swarm) | awk -v ours="$STACK" -v subnet="$prefix.0/24" '$1 != ours && index($0 " ", " " subnet " ") { print $(NF - 1) }')
+    [ -z "$taken" ] || die "the network $taken has $prefix.0/24 already; nothing was deployed" \
+      'remedy: other FRONTEND_PREFIX, BACKEND_PREFIX and DATABASE_PREFIX, such as 10.20.0'
+  done
+  services=$(docker service ls --quiet)
+  [ -z "$services" ] || {
+    # shellcheck disable=SC2086  # a list
+    taken=$(docker service inspect --format '{{index .Spec.Labels "com.docker.stack.namespace"}}/{{.Spec.Name}} {{range .Endpoint.Ports}}{{.PublishedPort}} {{end}}' $services |
+      awk -v ours="$STACK/" -v port="${HTTP_PORT:-8080}" 'index($1, ours) != 1 { for (i = 2; i <= NF; i++) if ($i == port) print substr($1, index($1, "/") + 1) }')
+    [ -z "$taken" ] || die "$taken publishes port ${HTTP_PORT:-8080} already; nothing was deployed" 'remedy: another HTTP_PORT'
+  }
+}
+
+# Each image is on this manager, or comes here; one that is in no registry has to be on the other hosts, too.
+images() {
+  unregistered=
+  # shellcheck disable=SC2013  # none of them has spaces
+  for quoted in $(sed -n 's/^    image: //p' "$file" | sort -u); do
+    image=$(eval "printf %s $quoted") # the file's ${NAME:-default} mean the same here
+    docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null 2>&1 ||
+      die "the image $image is not on this manager, and cannot be pulled; nothing was deployed" \
+        "remedy: build it (docker compose build; docker/airgap/build.sh for PostgreSQL and Redis without a registry), or choose another TAG"
+    [ -n "$(docker image inspect --format '{{join .RepoDigests " "}}' "$image")" ] || unregistered="$unregistered $image"
+  done
+}
+
+secrets() {
+  if [ "$SECRETS_DIR" = "$root/master" ]; then
+    (umask 077 && mkdir -p "$root")
+    for consumer in master postgres redis registry product order; do mkdir -p "$root/$consumer"; done
+    SECRETS=$root sh docker/secrets/mint.sh
+  fi
+  for name in $(declared secrets); do
+    [ -s "$SECRETS_DIR/$name" ] || die "there is no secret $SECRETS_DIR/$name; nothing was deployed" \
+      'remedy: leave SECRETS_DIR out, and they are minted; or put a file there for each of:' "$(declared secrets | tr '\n' ' ')"
+    variable=$(printf %s "$name" | tr 'a-z.-' 'A-Z__')_HASH
+    export "$variable=$(sha256sum <"$SECRETS_DIR/$name" | cut -c 1-12)"
+  done
+}
 
 # A volume is on the host where it was first used: its label stays there, whatever else changes.
-for store in postgres redis; do
-  [ -z "$(docker node ls --quiet --filter "node.label=underlay.$store=true")" ] || continue
-  node=$(docker node ls --quiet --filter role=manager | head -n 1)
-  docker node update --label-add "underlay.$store=true" "$node" >/dev/null
-  echo "deploy: $store keeps its volume on $(docker node inspect --format '{{.Description.Hostname}}' "$node")"
-done
+volumes() {
+  for store in postgres redis; do
+    [ -z "$(docker node ls --quiet --filter "node.label=underlay.$store=true")" ] || continue
+    node=$(docker node ls --quiet --filter role=manager | head -n 1)
+    docker node update --label-add "underlay.$store=true" "$node" >/dev/null
+    echo "deploy: $store keeps its volume on $(docker node inspect --format '{{.Description.Hostname}}' "$node")"
+  done
+}
 
-exec docker stack deploy --compose-file docker-compose-swarm.yml "$@" "$STACK"
+unsettled() { # services that are not what they should be yet; a task runs once it is healthy
+  all=$(docker service ls --filter "label=com.docker.stack.namespace=$STACK" --format '{{.Name}} {{.Replicas}}')
+  printf '%s\n' "$all" | while read -r name replicas _; do
+    update=$(docker service inspect --format '{{with .UpdateStatus}}{{.State}}{{end}}' "$name")
+    case $update in
+      '' | completed) [ "${replicas%/*}" = "${replicas#*/}" ] || echo "$name $replicas" ;;
+      updating) echo "$name $replicas, being updated" ;;
+      *) echo "$name $replicas, $update" ;;
+    esac
+  done
+}
+
+troubles() { docker stack ps --no-trunc --format '{{.Name}} on {{.Node}}: {{.CurrentState}} {{.Error}}' "$STACK" 2>/dev/null | grep -E "$1" | sort -u | head -n 12; }
+
+settle() {
+  began=$(date +%s) well=0
+  # Twice in a row: an update begins a moment after it was asked for.
+  while [ "$well" -lt 2 ]; do
+    sleep 1
+    left=$(unsettled)
+    [ -n "$left" ] || { well=$((well + 1)) && continue; }
+    well=0
+    case $left in *rollback_completed* | *paused*)
+      die 'what was deployed does not keep well; a Swarm has gone back to what was there' "$left" "$(troubles 'Failed|Rejected')" ;;
+    esac
+    missing=$(troubles 'No such image')
+    [ -z "$missing" ] || die 'a host lacks an image, and there is no registry that has it' "$missing" \
+      'remedy: docker save IMAGE | docker -H ssh://HOST load; the task starts by itself then'
+    [ $(($(date +%s) - began)) -lt "${WAIT:-180}" ] ||
+      die "not healthy within ${WAIT:-180} s:" "$left" "$(troubles 'Failed|Rejected|Pending|Starting|Preparing')" "look further: docker stack ps --no-trunc $STACK; docker service logs NAME"
+  done
+  echo "deploy: every task is healthy, after $(($(date +%s) - began)) s"
+}
+
+engines
+collisions
+images
+secrets
+volumes
+if [ -n "$unregistered" ]; then
+  case "$*" in *--resolve-image*) ;; *)
+    set -- --resolve-image=never "$@"
+    [ "$(docker node ls --quiet | wc -l)" = 1 ] ||
+      echo "deploy: from no registry, so that every host needs its copy (docker save IMAGE | docker -H ssh://HOST load):$unregistered" ;;
+  esac
+fi
+# Newer clients want to be told that nobody waits here; older ones know nothing else.
+! docker stack deploy --help | grep -q -- --detach || set -- --detach=true "$@"
+docker stack deploy --compose-file "$file" "$@" "$STACK"
+settle
+docker stack ps --filter desired-state=running --format 'table {{.Name}}\t{{.Image}}\t{{.Node}}\t{{.CurrentState}}' "$STACK"

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# The shop on a Swarm of several hosts that are all on this machine:
+#   docker/swarm/rehearse.sh [HOSTS]     3 by default; again: deploys what has changed
+#   docker/swarm/hosts.sh down           ends it and leaves nothing
+# Takes the images from the engine that `docker` talks to, and builds those that it lacks (BUILD=1: all of them anew). REHEARSAL=NAME
+# keeps several apart, TAG chooses the version.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+hosts=docker/swarm/hosts.sh
+export REHEARSAL=${REHEARSAL:-rehearsal} TAG=${TAG:-dev}
+
+die() {
+  printf 'rehearse: %s\n' "$@" >&2
+  exit 1
+}
+
+docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || die 'no Docker engine answers that has or builds the images' 'remedy: docker/engine.sh installs and starts one'
+
+services=()
+for service in service-registry product-service order-service api-gateway; do services+=("underlay/$service:$TAG"); done
+stores=("${POSTGRES_IMAGE:-postgres:17-alpine}" "${REDIS_IMAGE:-redis:8-alpine}")
+lacks() { ! docker image inspect "$@" >/dev/null 2>&1; }
+if [ -n "${BUILD:-}" ] || lacks "${services[@]}"; then
+  docker compose build
+else
+  echo "rehearse: takes the images as they are (BUILD=1 builds them anew)"
+fi
+for image in "${stores[@]}"; do
+  ! lacks "$image" || docker pull --quiet "$image" ||
+    die "there is no $image, and it cannot be pulled" 'remedy: docker/airgap/build.sh makes stand-ins without a registry'
+done
+
+"$hosts" up "${1:-3}"
+"$hosts" load "${services[@]}"
+"$hosts" load --only 1 "${stores[@]}" # the first manager keeps the volumes
+# Secrets of a rehearsal end with it, like its volumes.
+state=/var/lib/underlay-swarm/$REHEARSAL
+DOCKER_HOST=unix://$state/1/docker.sock XDG_STATE_HOME=$state/secrets docker/swarm/deploy.sh --resolve-image=never
+
+network=$(<"$state/network")
+port=${HTTP_PORT:-8080}
+echo
+echo 'Every host answers:'
+for i in $(seq "$(<"$state/count")"); do
+  code=$(curl --silent --output /dev/null --max-time 10 --write-out '%{http_code}' "http://$network.$i:$port/api/products" || true)
+  echo "  curl http://$network.$i:$port/api/products        # $code from host$i"
+done
+cat <<END
+and takes commands:
+  $hosts docker 1 stack ps underlay      # or export DOCKER_HOST=unix://$state/1/docker.sock
+  $hosts kill 3                          # a host is lost: look where its tasks go
+  make swarm-rehearse-down
+END
