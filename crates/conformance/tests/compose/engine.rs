@@ -66,7 +66,7 @@ impl Engine {
         command.arg("build");
         expect(command, BUILD_DEADLINE)
             .await
-            .context("building the images; where no image registry is reached: docker/airgap/build.sh makes their bases")?;
+            .context("building the images; where no image registry is reached, `make airgap` makes their bases")?;
         Ok(())
     }
 }

@@ -10,11 +10,15 @@
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
 mod docker;
+mod egress;
 mod engine;
 mod hardening;
 mod images;
 mod leftovers;
+mod old;
+mod preflight;
 mod reach;
+mod restarts;
 mod secrets;
 mod shop;
 mod shopper;
@@ -30,21 +34,30 @@ use test_support::Steps;
 enum Story {
     Images,
     Shop,
+    Old,
 }
 
 /// Every story with the name that a filter chooses it by, in the order of telling.
-const STORIES: &[(&str, Story)] = &[("images", Story::Images), ("shop", Story::Shop)];
+const STORIES: &[(&str, Story)] = &[
+    ("images", Story::Images),
+    ("shop", Story::Shop),
+    ("old", Story::Old),
+];
 
 impl Story {
     async fn tell(self, steps: &mut Steps, engine: &Engine) {
         match self {
             Self::Images => images::tell(steps, engine).await,
             Self::Shop => shop::tell(steps, engine).await,
+            Self::Old => old::tell(steps, engine).await,
         }
     }
 }
 
 fn main() -> ExitCode {
+    if std::env::var_os(egress::VARIABLE).is_some() {
+        return egress::main();
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
         for (name, _) in STORIES {

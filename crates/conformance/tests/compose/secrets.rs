@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
 use serde_json::Value;
 
 use crate::docker::docker;
@@ -40,32 +41,45 @@ fn volume_of<'a>(stack: &'a Stack, service: &str) -> Option<&'a str> {
 /// Looks with each container's eyes.
 pub(crate) async fn are_apart(stack: &Stack) -> Result<String> {
     let volumes = files_of(stack)?;
-    let mut seen = 0;
-    for container in stack.running().await? {
-        let expected = volume_of(stack, &container.service)
-            .map(|volume| volumes.get(volume).context(volume.to_owned()))
-            .transpose()?
-            .cloned()
-            .unwrap_or_default();
-        let joins = [
-            "--network",
-            "none",
-            "--volumes-from",
-            &format!("{}:ro", container.id),
-        ];
-        let listed = stack.inside(&joins, LIST, &[]).await?;
-        let listed: BTreeSet<&str> = listed.lines().collect();
-        ensure!(
-            listed == expected,
-            "{} sees {listed:?}, its own are {expected:?}",
-            container.name
-        );
-        mounts_no_other(stack, &container)?;
-        seen += listed.len();
-    }
+    let running = stack.running().await?;
+    let looks = running
+        .iter()
+        .map(|container| sees_its_own(stack, container, &volumes));
+    let seen: usize = try_join_all(looks).await?.iter().sum();
     ensure!(seen > 0, "nobody has a secret");
     untold(stack).await?;
     Ok(format!("{seen} files"))
+}
+
+/// How many files it sees: those of the volume that bears its name, and they are read-only.
+async fn sees_its_own(
+    stack: &Stack,
+    container: &Container,
+    volumes: &BTreeMap<&str, BTreeSet<&str>>,
+) -> Result<usize> {
+    let expected = match volume_of(stack, &container.service) {
+        Some(volume) => {
+            let owner = volume.trim_start_matches("secrets-");
+            ensure!(
+                container.service.contains(owner),
+                "{} is given {volume}",
+                container.name
+            );
+            volumes.get(volume).context(volume.to_owned())?
+        }
+        None => &BTreeSet::new(),
+    };
+    let volumes_from = format!("{}:ro", container.id);
+    let joins = ["--network", "none", "--volumes-from", &volumes_from];
+    let listed = stack.inside(&joins, LIST, &[]).await?;
+    let listed: BTreeSet<&str> = listed.lines().collect();
+    ensure!(
+        listed == *expected,
+        "{} sees {listed:?}, its own are {expected:?}",
+        container.name
+    );
+    mounts_no_other(stack, container)?;
+    Ok(listed.len())
 }
 
 /// Neither the mint's volume nor another's is in reach under any other path.

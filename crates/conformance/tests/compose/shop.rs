@@ -9,7 +9,10 @@ use test_support::Steps;
 use crate::docker::docker;
 use crate::engine::Engine;
 use crate::stack::{Container, Stack};
-use crate::{hardening, leftovers, reach, secrets, shopper};
+use crate::{egress, hardening, leftovers, preflight, reach, restarts, secrets, shopper};
+
+/// Product services.
+const THREE: [&str; 2] = ["--scale", "product-service=3"];
 
 pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
     let Some(stack) = steps
@@ -21,6 +24,7 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
     else {
         return;
     };
+    preflight::tell(steps, &stack).await;
     let took = steps.step("the shop comes up", timed(stack.up(&[]))).await;
     let Some(took) = took else { return };
     steps.figure("first `up` to all healthy, s", seconds(took));
@@ -67,21 +71,47 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
     let order = steps
         .step("an order is placed", shopper::order(&stack))
         .await;
-    let orders: Vec<Value> = order.into_iter().collect();
+    let mut orders: Vec<Value> = order.into_iter().collect();
     steps
         .step("three product services share the requests exactly", async {
-            stack.up(&["--scale", "product-service=3"]).await?;
+            stack.up(&THREE).await?;
             shopper::spread(&stack, 3).await
         })
         .await;
-    if let Some(told) = steps
+    if let Some(tried) = steps
         .step(
             "every port of every other is reached just where networks and bindings allow",
             reach::every_pair(&stack),
         )
         .await
     {
-        steps.figure("reach", told);
+        steps.figure("reach", tried.told());
+        steps
+            .step(
+                "PostgreSQL and Redis can call none of the services",
+                async { tried.keeps_stores_passive(&stack) },
+            )
+            .await;
+    }
+    const EGRESS: &str = "nobody reaches anything outside";
+    match egress::obstacle() {
+        Some(why) => steps.skip(EGRESS, why),
+        None => {
+            if let Some(told) = steps.step(EGRESS, egress::none(&stack)).await {
+                steps.figure("egress", told);
+            }
+        }
+    }
+    restarts::tell(steps, &stack, &mut orders).await;
+    if let Some((order, took)) = steps
+        .step(
+            "`restart` of all containers keeps the orders",
+            restarts::all(&stack, &THREE, &orders),
+        )
+        .await
+    {
+        steps.figure("`restart` to all healthy, s", seconds(took));
+        orders.push(order);
     }
     steps
         .step("`down` leaves the volumes alone", down(&stack))
@@ -90,7 +120,7 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
         steps.figure("second `up` to all healthy, s", seconds(took));
     }
     steps
-        .step("with the order", shopper::keeps(&stack, &orders))
+        .step("with every order", shopper::keeps(&stack, &orders))
         .await;
     steps
         .step("`down --volumes` leaves nothing", gone(&stack))
@@ -178,6 +208,20 @@ async fn doors(stack: &Stack) -> Result<()> {
 
 async fn down(stack: &Stack) -> Result<()> {
     let volumes = |there: &str| there.starts_with("volume ");
+    // A volume without a name would be nobody's to remove.
+    let prefix = format!("{}_", stack.name);
+    for container in stack.containers().await? {
+        let mounts = container.state["Mounts"].as_array().into_iter().flatten();
+        for volume in mounts.filter(|mount| mount["Type"] == "volume") {
+            let name = volume["Name"].as_str().unwrap_or_default();
+            ensure!(
+                name.starts_with(&prefix),
+                "{} of {}",
+                volume,
+                container.name
+            );
+        }
+    }
     let mut before = leftovers::of(&stack.name).await?;
     stack.compose(&["down"]).await?;
     before.retain(|there| volumes(there));

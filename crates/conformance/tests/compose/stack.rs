@@ -1,7 +1,7 @@
 //! One stack: a project name, Compose files, and ports and subnets that nobody else uses.
 
 use std::net::Ipv4Addr;
-use std::process::Child;
+use std::process::{Child, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,11 +10,11 @@ use serde_json::Value;
 use test_support::free_local_address;
 use tokio::process::Command;
 
-use crate::docker::{docker, expect, inspect, mortal};
+use crate::docker::{docker, expect, inspect, mortal, run};
 use crate::engine::{Engine, project};
 use crate::leftovers::{BESIDE, own_name, remove, watcher};
 
-const DEADLINE: Duration = Duration::from_secs(150);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(150);
 /// `docker compose` brings a stack up and returns when all of it is healthy.
 pub(crate) const UP: [&str; 3] = ["up", "--detach", "--wait"];
 const FILE: &str = "docker-compose.yml";
@@ -43,6 +43,8 @@ pub(crate) struct Stack {
     pub(crate) http_port: u16,
     pub(crate) gateway_port: u16,
     pub(crate) admin_port: u16,
+    /// The first three numbers of a subnet that is free and used by the flat override alone.
+    pub(crate) spare_prefix: String,
     /// The file as Compose understands it.
     pub(crate) config: Value,
     watcher: Child,
@@ -72,7 +74,13 @@ impl Stack {
             ("GATEWAY_PORT", gateway_port.to_string()),
             ("ADMIN_PORT", admin_port.to_string()),
         ];
-        environment.extend(free_prefixes().await?);
+        let [frontend, backend, database, spare_prefix] = free_prefixes().await?;
+        environment.extend([
+            ("FRONTEND_PREFIX", frontend),
+            ("BACKEND_PREFIX", backend),
+            ("DATABASE_PREFIX", database),
+            ("APP_PREFIX", spare_prefix.clone()),
+        ]);
         let mut stack = Self {
             watcher: watcher(&name)?,
             name,
@@ -81,6 +89,7 @@ impl Stack {
             http_port,
             gateway_port,
             admin_port,
+            spare_prefix,
             config: Value::Null,
         };
         let config = stack.compose(&["config", "--format", "json"]).await?;
@@ -103,11 +112,32 @@ impl Stack {
     /// `docker compose ARGUMENTS` on this stack, not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = mortal("docker");
-        command.args(["compose", "--project-name", &self.name]);
+        command.arg("compose");
+        self.complete(command, arguments)
+    }
+
+    /// The same by the first Compose, a program of its own.
+    pub(crate) fn old_command(&self, arguments: &[&str]) -> Command {
+        self.complete(mortal("docker-compose"), arguments)
+    }
+
+    fn complete(&self, mut command: Command, arguments: &[&str]) -> Command {
+        command.args(["--project-name", &self.name]);
         compose(&mut command, &self.overrides)
             .args(arguments)
             .envs(self.environment.iter().map(|(key, value)| (key, value)));
         command
+    }
+
+    /// `docker/preflight.sh` for this stack, whatever it finds.
+    pub(crate) async fn preflight(&self) -> Result<Output> {
+        let mut command = mortal("sh");
+        command
+            .arg("docker/preflight.sh")
+            .current_dir(project())
+            .envs(self.environment.iter().map(|(key, value)| (key, value)))
+            .env("COMPOSE_PROJECT_NAME", &self.name);
+        run(command, DEADLINE).await
     }
 
     /// `docker compose ARGUMENTS` on this stack, insisting on success: its standard output.
@@ -198,6 +228,10 @@ impl Container {
         pid.filter(|pid| *pid > 0)
             .with_context(|| format!("{} does not run", self.name))
     }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.state["State"]["Health"]["Status"] == "healthy"
+    }
 }
 
 impl Drop for Stack {
@@ -207,8 +241,8 @@ impl Drop for Stack {
     }
 }
 
-/// Three /24 side by side that no route of this machine and no network of the engine covers.
-async fn free_prefixes() -> Result<Vec<(&'static str, String)>> {
+/// Four /24 side by side that no route of this machine and no network of the engine covers.
+async fn free_prefixes() -> Result<[String; 4]> {
     let mut taken: Vec<Ipv4Net> = Vec::new();
     let networks = docker(&["network", "ls", "--quiet"]).await?;
     for network in networks.lines() {
@@ -231,12 +265,10 @@ async fn free_prefixes() -> Result<Vec<(&'static str, String)>> {
         let base = Ipv4Addr::new(10, second | 128, third & !3, 0);
         let block = Ipv4Net::new(base, 22)?;
         if taken.iter().all(|net| !overlap(net, &block)) {
-            let prefix = |tier: u8| format!("10.{}.{}", second | 128, (third & !3) + tier);
-            return Ok(vec![
-                ("FRONTEND_PREFIX", prefix(0)),
-                ("BACKEND_PREFIX", prefix(1)),
-                ("DATABASE_PREFIX", prefix(2)),
-            ]);
+            return Ok([0, 1, 2, 3].map(|tier| {
+                let [first, second, third, _] = base.octets();
+                format!("{first}.{second}.{}", third + tier)
+            }));
         }
     }
     anyhow::bail!("every subnet tried is taken: {taken:?}")
