@@ -2,23 +2,28 @@
 //! groups, so this is tried on machines with the hybrid hierarchy too.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use netns_setup::compose::Limits;
 use netns_setup::kernel::cgroup::{Ground, LabGroups, Version, guardian};
 use netns_setup::kernel::enter::Launched;
 use netns_setup::kernel::reaper::Exit;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 
 use crate::lab::{Lab, end_of};
 
 /// Names the group that was given.
 const GIVEN: &str = "UNDERLAY_GIVEN_GROUP";
+/// Below it, the group that a scenario begins in.
+const START: &str = "start";
+/// How long processes may take to end that have been told to.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The scenarios that want a group, each to be run in one of its own.
 pub(crate) const NAMES: [&str; 2] = [
@@ -26,7 +31,7 @@ pub(crate) const NAMES: [&str; 2] = [
     "a_guardian_removes_what_a_launcher_left",
 ];
 
-/// A group that root gives to `user`, for scenarios to be run in. Removed when dropped.
+/// A group that root gives to `user`, for a scenario to be run in. Removed when dropped, with whatever is left in it.
 pub(crate) struct Given(PathBuf);
 
 impl Given {
@@ -37,7 +42,7 @@ impl Given {
             .map(Path::new)
             .find(|top| top.join("cgroup.controllers").exists())?;
         let given = Self(top.join(format!("netns-given-{}-{user}", std::process::id())));
-        for folder in [given.0.clone(), given.0.join("start")] {
+        for folder in [given.0.clone(), given.start()] {
             fs::create_dir(&folder).ok()?;
             for file in ["", "cgroup.procs", "cgroup.subtree_control"] {
                 std::os::unix::fs::chown(folder.join(file), Some(user), Some(user)).unwrap();
@@ -46,41 +51,89 @@ impl Given {
         Some(given)
     }
 
-    /// Runs the scenario inside the group; whether it passed.
+    /// Where the scenario begins.
+    fn start(&self) -> PathBuf {
+        self.0.join(START)
+    }
+
+    /// Runs the scenario inside the group, which has to be as empty afterwards as it was before; whether it passed.
     pub(crate) fn run(&self, mut scenario: Command) -> bool {
-        let Ok(mut child) = scenario.env(GIVEN, &self.0).spawn() else {
+        let scenario = scenario.env(GIVEN, &self.0).stdin(Stdio::piped());
+        let Ok(mut child) = scenario.spawn() else {
             return false;
         };
-        fs::write(self.0.join("start/cgroup.procs"), child.id().to_string()).unwrap();
-        child.wait().is_ok_and(|status| status.success())
+        fs::write(self.start().join("cgroup.procs"), child.id().to_string()).unwrap();
+        writeln!(child.stdin.take().unwrap()).unwrap();
+        let passed = child.wait().is_ok_and(|status| status.success());
+        // A guardian may be ending just now.
+        let left = match empty(&self.0) {
+            true => folders(&self.0),
+            false => vec![self.0.clone()],
+        };
+        let left: Vec<&PathBuf> = left.iter().filter(|left| **left != self.start()).collect();
+        if !left.is_empty() {
+            println!("left behind, or with a process in it after {PATIENCE:?}: {left:?}");
+        }
+        passed && left.is_empty()
     }
 }
 
 impl Drop for Given {
     fn drop(&mut self) {
-        for folder in [self.0.join("start"), self.0.clone()] {
-            // A guardian may be ending just now.
-            for _ in 0..200 {
-                if fs::remove_dir(&folder).is_ok() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
+        // What a scenario that failed has left.
+        let killed = fs::write(self.0.join("cgroup.kill"), "1");
+        let mut inner = folders(&self.0);
+        inner.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+        let removed = match empty(&self.0) {
+            true => inner.iter().chain([&self.0]).try_for_each(fs::remove_dir),
+            false => Err(io::ErrorKind::ResourceBusy.into()),
+        };
+        if let Err(error) = removed.and(killed) {
+            let message = format!("{} stays: {error}; remove it by rmdir", self.0.display());
+            assert!(std::thread::panicking(), "{message}");
+            println!("{message}");
         }
     }
 }
 
-/// Waits until this process has been put where [`Given::run`] puts it, if it is to be.
+/// Waits for the word that this process has been put where [`Given::run`] puts it, if it is to be.
 pub(crate) fn arrive() {
-    let Some(given) = std::env::var_os(GIVEN).map(PathBuf::from) else {
-        return;
-    };
-    let name = given.file_name().unwrap().to_string_lossy().into_owned();
-    while !fs::read_to_string("/proc/self/cgroup")
-        .unwrap()
-        .contains(&name)
-    {
-        std::thread::sleep(Duration::from_millis(1));
+    if std::env::var_os(GIVEN).is_some() {
+        io::stdin()
+            .read_exact(&mut [0])
+            .expect("whoever moves it is gone");
+    }
+}
+
+/// Every group below `folder`.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .flat_map(|entry| {
+            let path = entry.path();
+            let mut all = folders(&path);
+            all.push(path);
+            all
+        })
+        .collect()
+}
+
+/// Waits until no process is left in a group and in those below; whether that has come about. The kernel tells of each change of the
+/// file (`cgroup-v2.rst`, "populated").
+fn empty(group: &Path) -> bool {
+    let mut events = fs::File::open(group.join("cgroup.events")).unwrap();
+    loop {
+        let mut text = String::new();
+        events.seek(SeekFrom::Start(0)).unwrap();
+        events.read_to_string(&mut text).unwrap();
+        if text.contains("populated 0") {
+            return true;
+        }
+        let mut changes = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+        if poll(&mut changes, PollTimeout::try_from(PATIENCE).unwrap()).unwrap() == 0 {
+            return false;
+        }
     }
 }
 
@@ -128,7 +181,7 @@ pub(crate) fn hold_a_sandbox(lab: &mut Lab) {
 }
 
 pub(crate) fn wait_to_be_killed(lab: &mut Lab) {
-    std::io::Write::write_all(&mut lab.messages, b"r").unwrap();
+    lab.messages.write_all(b"r").unwrap();
     loop {
         nix::unistd::pause();
     }
@@ -152,5 +205,5 @@ pub(crate) fn leave_and_kill(launched: &mut Launched, _: SocketAddr) {
     netns_setup::kernel::cgroup::sweep(&folders).unwrap();
     assert!(folders.iter().all(|folder| !folder.exists()));
     // Both are now in the group that was given: back to where this process came from, so that it can be removed.
-    fs::write(given().join("start/cgroup.procs"), "0").unwrap();
+    fs::write(given().join(START).join("cgroup.procs"), "0").unwrap();
 }

@@ -2,7 +2,7 @@
 //!
 //! No test harness: entering a lab forks, which wants a process with one thread. Each scenario runs in a process of its own, and when
 //! the tests run as root, a second time as an ordinary user. Oracles are the kernel's own tools: `ip`, `nft`, `ss`, `/proc`.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -28,6 +28,8 @@ use lab::Lab;
 use netns_setup::kernel::cgroup::guardian;
 use netns_setup::kernel::enter::Launched;
 use netns_setup::kernel::{Entered, enter, sandbox as helper};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -117,6 +119,9 @@ fn run_all(filter: &str) -> ExitCode {
     } else {
         &[None]
     };
+    if root {
+        play_the_host();
+    }
     let (mut passed, mut failed) = (0, 0);
     for name in SCENARIOS
         .iter()
@@ -155,6 +160,15 @@ fn run_all(filter: &str) -> ExitCode {
     }
     println!("\n{passed} passed, {failed} failed");
     ExitCode::from(u8::from(failed > 0))
+}
+
+/// Has the scenarios take a network and a mount namespace of their own for the host's: what others change on this machine meanwhile is
+/// not theirs. Root can.
+fn play_the_host() {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
+    let (nothing, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+    mount(nothing, "/", nothing, private, nothing).unwrap();
+    lab::output(&["ip", "link", "set", "lo", "up"]);
 }
 
 /// Runs one scenario, a listener of the host at its hand; it passes if neither side panics.

@@ -1,6 +1,6 @@
 //! The gateway between real clients and real upstream servers, all on loopback.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     reason = "clippy lets test functions unwrap, but not the harness that they share"
 )]

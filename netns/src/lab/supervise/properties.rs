@@ -61,6 +61,26 @@ struct World {
 }
 
 impl World {
+    /// A lab of these units, after its first event and these.
+    fn after(units: Vec<Unit>, steps: Vec<Step>) -> Result<Self, TestCaseError> {
+        let spare = units[0].clone();
+        let mut world = Self {
+            lab: lab(units),
+            alive: BTreeMap::new(),
+            probing: BTreeMap::new(),
+            now: MS(0),
+            shutdown: false,
+            finished: 0,
+        };
+        let first = world.lab.decide(Event::Tick, world.now);
+        world.carry_out_all(first)?;
+        for step in steps {
+            let actions = world.happen(step, &spare);
+            world.carry_out_all(actions)?;
+        }
+        Ok(world)
+    }
+
     fn is_alive(&self, id: Id) -> bool {
         self.alive.get(&id).copied().unwrap_or(false)
     }
@@ -173,21 +193,7 @@ proptest! {
         units in any_units(),
         steps in proptest::collection::vec((any::<u8>(), any::<u8>(), 0_u64..3000), 0..120),
     ) {
-        let spare = units[0].clone();
-        let mut world = World {
-            lab: lab(units),
-            alive: BTreeMap::new(),
-            probing: BTreeMap::new(),
-            now: MS(0),
-            shutdown: false,
-            finished: 0,
-        };
-        let first = world.lab.decide(Event::Tick, world.now);
-        world.carry_out_all(first)?;
-        for step in steps {
-            let actions = world.happen(step, &spare);
-            world.carry_out_all(actions)?;
-        }
+        let mut world = World::after(units, steps)?;
         world.shutdown = true;
         let last = world.lab.decide(Event::Shutdown, world.now);
         world.carry_out_all(last)?;
@@ -208,21 +214,7 @@ proptest! {
         units in any_units(),
         steps in proptest::collection::vec((any::<u8>(), any::<u8>(), 0_u64..3000), 0..60),
     ) {
-        let spare = units[0].clone();
-        let mut world = World {
-            lab: lab(units),
-            alive: BTreeMap::new(),
-            probing: BTreeMap::new(),
-            now: MS(0),
-            shutdown: false,
-            finished: 0,
-        };
-        let first = world.lab.decide(Event::Tick, world.now);
-        world.carry_out_all(first)?;
-        for step in steps {
-            let actions = world.happen(step, &spare);
-            world.carry_out_all(actions)?;
-        }
+        let mut world = World::after(units, steps)?;
         let all: Ids = world.lab.slots().map(|(id, _)| id).collect();
         let actions = world.lab.decide(Event::Stop(all.clone(), None), world.now);
         world.carry_out_all(actions)?;
