@@ -66,6 +66,9 @@ pub(super) struct Global {
         hide_env = true
     )]
     pub project_name: Option<String>,
+    /// Turn services with this profile on; may be given again
+    #[arg(long, value_name = "NAME", action = ArgAction::Append, global = true, help_heading = GLOBAL)]
+    pub profile: Vec<String>,
     /// Folder for volumes, logs and control sockets [default: /var/lib/netns-setup as root, else ~/.local/state/netns-setup]
     #[arg(long, value_name = "FOLDER", global = true, help_heading = GLOBAL, env = crate::lab::state::STATE_DIR_VARIABLE, hide_env_values = true)]
     pub state_dir: Option<PathBuf>,

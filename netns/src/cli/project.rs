@@ -19,6 +19,9 @@ const NAMES: [&str; 4] = [
 /// What sets the project's name from outside.
 const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
 
+/// What turns services with these profiles on.
+const PROFILES: &str = "COMPOSE_PROFILES";
+
 /// A project and its lab's folder.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -138,6 +141,12 @@ fn environment(global: &Global) -> BTreeMap<String, String> {
         .collect();
     if let Some(name) = &global.project_name {
         environment.insert(PROJECT_NAME.to_owned(), name.clone());
+    }
+    // As with Docker's, those of the variable are on as well.
+    if !global.profile.is_empty() {
+        let on = environment.get(PROFILES).into_iter().chain(&global.profile);
+        let on: Vec<&str> = on.map(String::as_str).collect();
+        environment.insert(PROFILES.to_owned(), on.join(","));
     }
     environment
 }

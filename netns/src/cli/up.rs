@@ -77,7 +77,7 @@ pub(super) struct Up {
         default_value = "release",
         env = "NETNS_BUILD_PROFILE"
     )]
-    pub profile: String,
+    pub cargo_profile: String,
     /// Wait until all is healthy: the default here
     #[arg(long)]
     pub wait: bool,
@@ -260,10 +260,11 @@ pub(super) fn binaries(up: &Up, project: &crate::compose::Project) -> Result<Bin
     let packages = launch::packages(project);
     let result = match &up.bin_dir {
         Some(folder) => build::built(folder, &packages),
-        None if up.no_build => {
-            build::built(&build::target_folder(&project.dir, &up.profile), &packages)
-        }
-        None => build::build(&project.dir, &packages, &up.profile),
+        None if up.no_build => build::built(
+            &build::target_folder(&project.dir, &up.cargo_profile),
+            &packages,
+        ),
+        None => build::build(&project.dir, &packages, &up.cargo_profile),
     };
     result.map_err(|error| Failure::new(Code::Failed, error.to_string()))
 }

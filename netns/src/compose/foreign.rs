@@ -124,7 +124,9 @@ fn profiles_turn_services_on() {
         bad(
             "services:\n  a: {image: redis, depends_on: [d]}\n  d: {image: redis, profiles: [debug]}\n"
         ),
-        ["2:34 `a` depends on `d`, whose profiles are off; turn one on: COMPOSE_PROFILES=name"]
+        [
+            "2:34 `a` depends on `d`, whose profiles are off; turn one on: --profile NAME, or COMPOSE_PROFILES=NAME"
+        ]
     );
 }
 

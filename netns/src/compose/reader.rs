@@ -293,7 +293,7 @@ impl Reader<'_> {
             self.error(
                 at,
                 format!("{what} `{name}`, whose profiles are off"),
-                "turn one on: COMPOSE_PROFILES=name",
+                "turn one on: --profile NAME, or COMPOSE_PROFILES=NAME",
             );
             return false;
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::setting::{Lab, Setting};
+use crate::setting::{Lab, Setting, said};
 use crate::steps::Steps;
 
 /// An edit of the shop's file that makes it wrong: what is replaced, by what, and what the refusal has to say.
@@ -87,6 +87,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             accepted(setting),
         )
         .await;
+    steps
+        .step(
+            "profiles are turned on by --profile and by COMPOSE_PROFILES, both at once",
+            profiles(setting),
+        )
+        .await;
 }
 
 /// The shop's file with one edit, in a folder of its own beside what the file refers to.
@@ -151,5 +157,42 @@ async fn accepted(setting: &Setting) -> Result<()> {
         "{silent}{swarm}"
     );
     ensure!(!lab.state().exists(), "{} was made", lab.state().display());
+    Ok(())
+}
+
+/// Services of two profiles, and one of none.
+const PROFILES: &str = r#"
+services:
+  always: { command: sleep 1 }
+  debugging: { command: sleep 1, profiles: [debug] }
+  tracing: { command: sleep 1, profiles: [trace, more] }
+"#;
+
+async fn profiles(setting: &Setting) -> Result<()> {
+    let file = setting.folder("profiles")?.join("compose.yaml");
+    std::fs::write(&file, PROFILES)?;
+    let lab = Lab::new(setting, "profiles", file)?;
+    for (flags, variable, on) in [
+        (&[][..], "", "always"),
+        (&["--profile", "debug"], "", "always debugging"),
+        (&[], "more", "always tracing"),
+        (&["--profile", "debug"], "trace", "always debugging tracing"),
+        (&["--profile", "*"], "", "always debugging tracing"),
+        (
+            &["--profile", "debug", "--profile", "trace"],
+            "",
+            "always debugging tracing",
+        ),
+    ] {
+        let mut command = lab.command(&[flags, &["config", "--services"]].concat());
+        command.env("COMPOSE_PROFILES", variable);
+        let output = tokio::process::Command::from(command).output().await?;
+        let listed = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            listed.split_whitespace().eq(on.split(' ')),
+            "{flags:?}, COMPOSE_PROFILES={variable}: {}",
+            said(&output)
+        );
+    }
     Ok(())
 }
