@@ -1,6 +1,7 @@
 //! What limits did to the instances, in lines beneath a table of figures.
 
 use super::summary::paragraph;
+use super::terminal::counted;
 use crate::compose::byte_size;
 use crate::lab::usage::Usage;
 
@@ -9,24 +10,9 @@ pub(super) fn beneath<'a>(
     instances: impl Iterator<Item = (&'a str, &'a Usage)>,
     unenforced: Option<&str>,
 ) -> String {
-    let mut text = String::new();
-    for (name, usage) in instances {
-        if let (Some(waited), Some(cpus)) = (
-            usage.throttled_ns.filter(|waited| *waited > 0),
-            usage.cpu_limit,
-        ) {
-            let (seconds, millis) = (waited / 1_000_000_000, waited / 1_000_000 % 1000);
-            text.push_str(&format!(
-                "{name} was held back {seconds}.{millis:03} s by cpus: {cpus}\n"
-            ));
-        }
-        if let Some(kills) = usage.oom_kills.filter(|kills| *kills > 0) {
-            let limit = usage.memory_limit.map_or_else(String::new, |limit| {
-                format!(" by memory: {}", byte_size(limit))
-            });
-            text.push_str(&format!("{name} was oom-killed {kills} times{limit}\n"));
-        }
-    }
+    let mut text: String = instances
+        .map(|(name, usage)| waited(name, usage) + &killed(name, usage))
+        .collect();
     if let Some(why) = unenforced {
         text.push_str(&paragraph("", &format!("limits are not enforced: {why}")));
     }
@@ -34,6 +20,34 @@ pub(super) fn beneath<'a>(
         return text;
     }
     format!("\n{text}")
+}
+
+/// How long its processor limit has kept an instance from running; empty when it has not.
+pub(super) fn waited(name: &str, usage: &Usage) -> String {
+    let waited = usage.throttled_ns.filter(|waited| *waited > 0);
+    let Some((waited, cpus)) = waited.zip(usage.cpu_limit) else {
+        return String::new();
+    };
+    let (seconds, millis) = (waited / 1_000_000_000, waited / 1_000_000 % 1000);
+    paragraph(
+        "",
+        &format!("{name} was held back {seconds}.{millis:03} s by cpus: {cpus}"),
+    )
+}
+
+fn killed(name: &str, usage: &Usage) -> String {
+    let Some(kills) = usage.oom_kills.filter(|kills| *kills > 0) else {
+        return String::new();
+    };
+    let limit = usage.memory_limit.map_or_else(String::new, |limit| {
+        format!(" by memory: {}", byte_size(limit))
+    });
+    let times = counted(
+        usize::try_from(kills).unwrap_or(usize::MAX),
+        "time",
+        "times",
+    );
+    paragraph("", &format!("{name} was oom-killed {times}{limit}"))
 }
 
 #[cfg(test)]

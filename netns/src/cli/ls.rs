@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::args::Global;
 use super::failure::Failure;
 use super::ps;
-use super::terminal::{Paint, cut, duration, out, table};
+use super::terminal::{Paint, duration, fitting, out};
 use crate::lab::protocol::{InstanceState, Status};
 use crate::lab::state::{self, StateDir};
 
 /// Columns of the Compose file in the table.
-const FILE: usize = 32;
+const FILE: usize = 30;
 
 /// `ls`
 #[derive(Debug, Clone, Args)]
@@ -143,7 +143,7 @@ fn shown(labs: &[Found]) -> String {
                 tail(&file, FILE)
             });
             vec![
-                cut(&lab.name, 20),
+                lab.name.clone(),
                 status,
                 format!("{}/{}", lab.running, lab.instances),
                 lab.uptime_ms.map_or_else(dash, duration),
@@ -152,7 +152,7 @@ fn shown(labs: &[Found]) -> String {
         })
         .collect();
     let heads = ["NAME", "STATUS", "RUNNING", "SINCE", "COMPOSE FILE"];
-    table(&heads, &[2, 3], &rows)
+    fitting(&heads, &[2, 3], &rows)
 }
 
 /// The end of a path, which tells more than its beginning.

@@ -9,12 +9,13 @@ use clap::{Args, ValueEnum};
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::summary::paragraph;
-use super::terminal::{Paint, QUOTED, counted, cut, duration, out, say, table};
-use super::{project, until, uplink};
+use super::terminal::{Paint, QUOTED, counted, cut, duration, fitting, out, say};
+use super::{held_back, project, stats, until, uplink};
 use crate::compose::byte_size;
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
+use crate::lab::usage::{InstanceUsage, Usage};
 
 /// `ps`
 #[derive(Debug, Clone, Args)]
@@ -63,7 +64,8 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
     let mut status = status(&state)?;
     if ps.json || ps.format == Format::Json {
-        out(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
+        let told = with_what_was_felt(&status, felt(&state, &status))?;
+        out(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
         return Ok(0);
     }
     let mut instances: Vec<InstanceStatus> =
@@ -88,12 +90,51 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
         return Ok(0);
     }
     status.instances = instances;
-    out(&shown(&status))?;
+    let mut text = shown(&status);
+    let waited: String = felt(&state, &status)
+        .iter()
+        .filter(|one| status.instances.iter().any(|shown| shown.name == one.name))
+        .filter_map(|one| Some(held_back::waited(&one.name, one.usage.as_ref()?)))
+        .collect();
+    if !waited.is_empty() {
+        text.push_str(&format!("\n{waited}"));
+    }
+    out(&text)?;
     if hidden > 0 {
         let what = counted(hidden, "instance is over", "instances are over");
         say(&format!("{what} and not shown; see `ps --all`"));
     }
     Ok(0)
+}
+
+/// What the instances use, where any of them has a limit to be felt; nothing of a lab that is just ending.
+fn felt(state: &StateDir, status: &Status) -> Vec<InstanceUsage> {
+    let is_limited =
+        |one: &InstanceStatus| one.limits.cpus.is_some() || one.limits.memory.is_some();
+    if !status.instances.iter().any(is_limited) {
+        return Vec::new();
+    }
+    stats::ask(state).map_or_else(|_| Vec::new(), |usages| usages.instances)
+}
+
+/// The status with `throttled_ns` and `oom_kills` of each instance, as `stats` has them.
+fn with_what_was_felt(
+    status: &Status,
+    felt: Vec<InstanceUsage>,
+) -> serde_json::Result<serde_json::Value> {
+    let mut told = serde_json::to_value(status)?;
+    let felt: BTreeMap<String, Option<Usage>> =
+        felt.into_iter().map(|one| (one.name, one.usage)).collect();
+    for (instance, shown) in status
+        .instances
+        .iter()
+        .zip(told["instances"].as_array_mut().into_iter().flatten())
+    {
+        let usage = felt.get(&instance.name).and_then(Option::as_ref);
+        shown["throttled_ns"] = usage.and_then(|usage| usage.throttled_ns).into();
+        shown["oom_kills"] = usage.and_then(|usage| usage.oom_kills).into();
+    }
+    Ok(told)
 }
 
 /// Completed, or stopped on purpose.
@@ -202,7 +243,7 @@ pub(super) fn shown(status: &Status) -> String {
             ]
         })
         .collect();
-    let mut text = table(
+    let mut text = fitting(
         &["NAME", "STATE", "ADDRESS", "PID", "UPTIME", "RESTARTS"],
         &[3, 4, 5],
         &rows,
@@ -222,10 +263,12 @@ pub(super) fn shown(status: &Status) -> String {
         let limit = instance.limits.memory.map_or_else(String::new, |memory| {
             format!(" at its memory limit of {}", byte_size(memory))
         });
-        text.push_str(&format!(
-            "\n{} was oom-killed{limit}, {}\n",
-            paint.bad(&instance.name),
-            counted(instance.restarts as usize, "restart", "restarts")
+        let restarts = counted(instance.restarts as usize, "restart", "restarts");
+        let name = paint.bad(&instance.name);
+        text.push('\n');
+        text.push_str(&paragraph(
+            "",
+            &format!("{name} was oom-killed{limit}, {restarts}"),
         ));
     }
     for instance in status

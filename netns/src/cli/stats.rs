@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::held_back::beneath;
-use super::terminal::{cut, is_terminal, out, table};
+use super::terminal::{fitting, is_terminal, out};
 use super::{project, ps};
 use crate::lab::client::Client;
 use crate::lab::protocol::{Reply, Request};
@@ -119,7 +119,7 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
     }
 }
 
-fn ask(state: &StateDir) -> Result<Usages, Failure> {
+pub(super) fn ask(state: &StateDir) -> Result<Usages, Failure> {
     let mut client = Client::ask(&state.control(), Request::Usage, &[])?;
     match client.reply()? {
         Some(Reply::Usage(usages)) => Ok(usages),
@@ -184,7 +184,7 @@ fn shown(rows: &[Row<'_>], machine: Option<u64>) -> String {
         .map(|row| {
             let figure = |figure: &dyn Fn(&Usage) -> String| row.usage.map_or_else(dash, figure);
             vec![
-                cut(row.name, 20),
+                row.name.to_owned(),
                 row.cpu_percent
                     .map_or_else(dash, |percent| format!("{percent:.1}%")),
                 figure(&|usage| {
@@ -207,7 +207,7 @@ fn shown(rows: &[Row<'_>], machine: Option<u64>) -> String {
         "PIDS",
         "RESTARTS",
     ];
-    table(&heads, &[1, 4, 5], &cells)
+    fitting(&heads, &[1, 4, 5], &cells)
 }
 
 /// Three digits and a unit of 1024, as Docker writes memory: `1.50MiB`.

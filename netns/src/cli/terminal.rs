@@ -5,6 +5,12 @@ use std::io::{self, IsTerminal, Write};
 /// The six colours that instances' names take in turn.
 const COLOURS: [&str; 6] = ["36", "33", "32", "35", "34", "96"];
 
+/// Columns of a terminal that says nothing else, and of every table.
+pub(super) const WIDTH: usize = 80;
+
+/// A name is not shortened to less.
+const LEAST_NAME: usize = 8;
+
 /// Characters shown of a log line that is quoted; whole ones are in `logs`.
 pub(super) const QUOTED: usize = 240;
 
@@ -97,7 +103,7 @@ pub(super) fn complain(message: &str) {
     if !io::stderr().is_terminal() {
         return say(&text);
     }
-    let folded: Vec<String> = text.lines().map(|line| folded(line, 80)).collect();
+    let folded: Vec<String> = text.lines().map(|line| folded(line, WIDTH)).collect();
     say(&folded.join("\n"));
 }
 
@@ -173,6 +179,49 @@ pub(super) fn table(heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> St
         text.push('\n');
     }
     text
+}
+
+/// [`table`], in no more than [`WIDTH`] columns: the names in the first one are shortened as far as that takes.
+#[must_use]
+pub(super) fn fitting(heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> String {
+    let text = table(heads, right, rows);
+    let surplus = text
+        .lines()
+        .map(visible)
+        .max()
+        .unwrap_or(0)
+        .saturating_sub(WIDTH);
+    if surplus == 0 {
+        return text;
+    }
+    let name = |row: &Vec<String>| row.first().map_or(0, |name| name.chars().count());
+    let longest = rows.iter().map(name).max().unwrap_or(0);
+    let room = longest.saturating_sub(surplus).max(LEAST_NAME);
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let mut row = row.clone();
+            if let Some(name) = row.first_mut() {
+                *name = shortened(name, room);
+            }
+            row
+        })
+        .collect();
+    table(heads, right, &rows)
+}
+
+/// At most `columns` characters of a name, without some of its middle: its end tells instances of a service apart.
+fn shortened(name: &str, columns: usize) -> String {
+    let length = name.chars().count();
+    if length <= columns {
+        return name.to_owned();
+    }
+    let kept = columns.saturating_sub(1);
+    let tail = kept / 3;
+    let head = name.chars().take(kept - tail);
+    head.chain(['…'])
+        .chain(name.chars().skip(length - tail))
+        .collect()
 }
 
 /// Characters that take a column: colour codes do not.
@@ -263,6 +312,27 @@ mod tests {
             "error: one two\n    three"
         );
         assert_eq!(folded("  kept as it is", 80), "  kept as it is");
+    }
+
+    #[test]
+    fn a_table_fits_by_its_names_and_instances_stay_apart() {
+        let row = |name: &str, rest: usize| vec![name.to_owned(), "x".repeat(rest)];
+        let long = "a-service-with-a-long-name";
+        let rows = [
+            row(&format!("{long}-1"), 60),
+            row(&format!("{long}-12"), 60),
+        ];
+        let text = fitting(&["NAME", "REST"], &[], &rows);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.iter().all(|line| visible(line) <= WIDTH), "{text}");
+        assert!(lines[1].starts_with("a-service-wi…ame-1  xx"), "{text}");
+        assert!(lines[2].starts_with("a-service-wi…me-12  xx"), "{text}");
+        let narrow = [row(long, 20)];
+        assert_eq!(
+            fitting(&["NAME", "REST"], &[], &narrow),
+            table(&["NAME", "REST"], &[], &narrow)
+        );
+        assert_eq!(shortened("größer-als-alles-1", 8), "größe…-1");
     }
 
     #[test]

@@ -9,12 +9,9 @@ use nix::unistd::{Uid, User};
 
 use super::args::Global;
 use super::failure::Failure;
-use super::terminal::{cut, is_terminal, out, table};
+use super::terminal::{WIDTH, cut, is_terminal, out, table};
 use super::{project, ps};
 use crate::lab::processes::{self, Process, TICKS};
-
-/// Columns of a terminal that says nothing else.
-const WIDTH: usize = 80;
 
 /// `top`
 #[derive(Debug, Clone, Args)]

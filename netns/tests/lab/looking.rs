@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::setting::{Lab, Setting, UP, said};
 use crate::steps::{Steps, now};
 use crate::terminal::{Terminal, end_of};
-use crate::watching;
+use crate::{tables, watching};
 
 /// A server that says hello, and something idle with a volume.
 const FILE: &str = r#"
@@ -94,6 +94,7 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             watching::copies(setting, &lab),
         )
         .await;
+    wide(steps, setting).await;
     steps
         .step("ls finds the lab", watching::list(setting, &lab))
         .await;
@@ -110,6 +111,32 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             watching::list_of_the_dead(&lab),
         )
         .await;
+}
+
+/// Beside it, one with names that no table has room for.
+async fn wide(steps: &mut Steps, setting: &Setting) {
+    let Some(lab) = steps
+        .step("a lab with long names comes up", tables::lab(setting))
+        .await
+    else {
+        return;
+    };
+    steps
+        .step(
+            "ps, stats, ls, port and top fit 80 columns, and tell instances apart",
+            tables::fit(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "colours are for terminals, and can be declined",
+            tables::colours(&lab),
+        )
+        .await;
+    steps
+        .step("stats and logs -f go on", tables::goes_on(&lab))
+        .await;
+    steps.step("it goes down", lab.expect(&["down"])).await;
 }
 
 fn lab(setting: &Setting) -> Result<Lab<'_>> {

@@ -122,6 +122,17 @@ async fn kernel(lab: &Lab<'_>) -> Result<()> {
         .unwrap_or_default();
     let is_there = Path::new("/proc/sys/net/bridge").exists();
     ensure!(netfilter.starts_with("present") == is_there, "{netfilter}");
+    // Loaded, or a module that could be.
+    let ipvs = Path::new("/proc/net/ip_vs").exists()
+        || Command::new("modinfo")
+            .args(["--field", "filename", "ip_vs"])
+            .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+            .output()
+            .is_ok_and(|output| output.status.success());
+    ensure!(
+        (check(&report, "IPVS")?["state"] == "ok") == ipvs,
+        "IPVS: {ipvs}, but {report:#?}"
+    );
     let backlog = Command::new("sysctl")
         .args(["-n", "net.core.somaxconn"])
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
@@ -200,6 +211,29 @@ async fn path(setting: &Setting) -> Result<()> {
     for name in ["nftables", "iproute2", "PostgreSQL server", "Redis server"] {
         ensure!(check(&report, name)?["state"] == "ok", "{report:#?}");
     }
+    let found = |name: &str| -> Result<String> {
+        let found = check(&report, name)?["found"].as_str().context("found")?;
+        Ok(found.to_owned())
+    };
+    let mut postgres = Vec::new();
+    for entry in std::fs::read_dir("/usr/lib/postgresql")? {
+        postgres.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    let told = found("PostgreSQL server")?;
+    ensure!(
+        postgres.iter().all(|version| told.contains(version)),
+        "{told} is not {postgres:?}"
+    );
+    // "Redis server v=7.0.15 sha=..."
+    let own = Command::new("redis-server").arg("--version").output()?;
+    let own = String::from_utf8(own.stdout)?;
+    let number = own.split("v=").nth(1).context("v=")?;
+    let number: Vec<&str> = number.split('.').take(2).collect();
+    let told = found("Redis server")?;
+    ensure!(
+        told.starts_with(&format!("version {},", number.join("."))),
+        "{told} is not {own}"
+    );
     ensure!(check(&report, "file")?["state"] == "note", "{report:#?}");
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
+mod codes;
 mod confinement;
 mod cycles;
 mod dial;
@@ -21,6 +22,7 @@ mod limits;
 mod looking;
 mod machine;
 mod manual;
+mod neighbours;
 mod outages;
 mod playhost;
 mod policy;
@@ -33,6 +35,7 @@ mod scaling;
 mod setting;
 mod shop;
 mod steps;
+mod tables;
 mod terminal;
 mod uplink;
 mod watching;
@@ -46,6 +49,7 @@ use steps::Steps;
 #[derive(Clone, Copy)]
 enum Story {
     Refusals,
+    Codes,
     Doctor,
     Examples,
     Faults,
@@ -57,6 +61,7 @@ enum Story {
     Cycles,
     Shop,
     Uplink,
+    Neighbours,
     Confinement,
     Manual,
 }
@@ -64,6 +69,7 @@ enum Story {
 /// Every story with the name that `cargo test --test lab FILTER` chooses it by, in the order of telling.
 const STORIES: &[(&str, Story)] = &[
     ("refusals", Story::Refusals),
+    ("codes", Story::Codes),
     ("doctor", Story::Doctor),
     ("examples", Story::Examples),
     ("faults", Story::Faults),
@@ -75,6 +81,7 @@ const STORIES: &[(&str, Story)] = &[
     ("cycles", Story::Cycles),
     ("shop", Story::Shop),
     ("uplink", Story::Uplink),
+    ("neighbours", Story::Neighbours),
     ("confinement", Story::Confinement),
     ("manual", Story::Manual),
 ];
@@ -83,6 +90,7 @@ impl Story {
     async fn tell(self, steps: &mut Steps, setting: &Setting) {
         match self {
             Self::Refusals => refusals::tell(steps, setting).await,
+            Self::Codes => codes::tell(steps, setting).await,
             Self::Doctor => machine::tell(steps, setting).await,
             Self::Examples => examples::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,
@@ -94,6 +102,7 @@ impl Story {
             Self::Cycles => cycles::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
             Self::Uplink => uplink::tell(steps, setting).await,
+            Self::Neighbours => neighbours::tell(steps, setting).await,
             Self::Confinement => confinement::tell(steps, setting).await,
             Self::Manual => manual::tell(steps, setting).await,
         }

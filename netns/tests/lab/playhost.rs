@@ -17,7 +17,7 @@ use nix::sys::time::TimeVal;
 use std::os::fd::{AsFd, AsRawFd};
 
 use crate::dial::Dialled;
-use crate::setting::said;
+use crate::setting::{behind, said};
 
 /// The played host's address towards its neighbour, and that neighbour's: of TEST-NET-1, as some machines' own are.
 pub(crate) const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -156,16 +156,9 @@ pub(crate) fn within(network: &Path, command: &Command) -> Command {
     let mut entered = Command::new("nsenter");
     entered
         .arg(format!("--net={}", network.display()))
-        .arg("--")
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env_clear()
-        .envs(
-            command
-                .get_envs()
-                .filter_map(|(key, value)| Some((key, value?))),
-        )
-        .stdin(Stdio::null());
+        .arg("--");
+    let mut entered = behind(entered, command);
+    entered.stdin(Stdio::null());
     if let Some(folder) = command.get_current_dir() {
         entered.current_dir(folder);
     }

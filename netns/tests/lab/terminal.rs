@@ -11,6 +11,8 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{Termios, tcgetattr};
 use nix::unistd::ttyname;
 
+use crate::setting::behind;
+
 /// A terminal, and what has been shown on it.
 pub(crate) struct Terminal {
     keys: File,
@@ -48,19 +50,8 @@ impl Terminal {
 
     /// Runs a command with this as its controlling terminal; its standard streams too, and its session is its own.
     pub(crate) fn run(&self, command: &Command) -> Result<std::process::Child> {
-        let mut session = Command::new("setsid");
-        session
-            .args(["--ctty", "--wait"])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .env_clear()
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(key, value)| Some((key, value?))),
-            )
-            .env("TERM", "vt220");
-        Ok(session
+        Ok(session(command)
+            .env("TERM", "vt220")
             .stdin(Stdio::from(self.line.try_clone()?))
             .stdout(Stdio::from(self.line.try_clone()?))
             .stderr(Stdio::from(self.line.try_clone()?))
@@ -111,6 +102,13 @@ impl Terminal {
     pub(crate) fn settings(&self) -> Result<Termios> {
         Ok(tcgetattr(&self.line)?)
     }
+}
+
+/// `command` in a session of its own, whose terminal is its standard input; with nothing but its own environment.
+pub(crate) fn session(command: &Command) -> Command {
+    let mut session = Command::new("setsid");
+    session.args(["--ctty", "--wait"]);
+    behind(session, command)
 }
 
 /// Waits for a process that is about to end.

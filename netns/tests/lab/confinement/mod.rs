@@ -201,6 +201,8 @@ async fn processes(lab: &Lab<'_>) -> Result<()> {
                 "CapEff:\t0000000000000000",
                 "CapBnd:\t0000000000000000",
                 "CapAmb:\t0000000000000000",
+                // The kernel ends the list of supplementary groups, here an empty one, with a blank.
+                "Groups:\t \n",
                 "NoNewPrivs:\t1",
                 "Seccomp:\t2",
             ] {

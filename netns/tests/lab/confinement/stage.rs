@@ -16,6 +16,7 @@ use super::{ONE_SHOT, PROBE, SERVICES, compare};
 use crate::probe::list::{ATTEMPTS, ON_A_TERMINAL};
 use crate::probe::{self, Place, World};
 use crate::setting::{Lab, Setting, said};
+use crate::terminal::session;
 
 /// What is there to be got hold of. The listeners are open for as long as it lives.
 pub(super) struct Stage {
@@ -162,19 +163,8 @@ impl Stage {
 
 /// The command, with the terminal as that of its session.
 fn on_terminal(terminal: &OwnedFd, command: &Command) -> Result<String> {
-    let mut session = Command::new("setsid");
-    session
-        .args(["--ctty", "--wait"])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env_clear()
-        .envs(
-            command
-                .get_envs()
-                .filter_map(|(key, value)| Some((key, value?))),
-        )
-        .stdin(terminal.try_clone()?);
-    let output = session
+    let output = session(command)
+        .stdin(terminal.try_clone()?)
         .output()
         .context("starting setsid (Debian's util-linux)")?;
     ensure!(output.status.success(), "{}", said(&output));

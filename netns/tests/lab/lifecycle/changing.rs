@@ -1,0 +1,111 @@
+//! One-off instances, and `up` on a lab that runs.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::scales::{answers, router_links};
+use super::{FILE, lines, told};
+use crate::setting::{Lab, UP, said};
+
+pub(super) async fn one_off(lab: &Lab<'_>) -> Result<()> {
+    let before = lab.instances().await?;
+    let links = router_links(lab.first_process().await?)?;
+    let script =
+        "echo $GREETING $HOSTNAME; ip -4 -o addr show dev eth0; grep -c web-run /etc/hosts; exit 3";
+    let run = ["run", "-T", "-e", "GREETING=hi", "--entrypoint", "/bin/sh"];
+    let output = lab
+        .run(&[&run[..], &["web", "-c", script]].concat())
+        .await?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.code() == Some(3) && told.starts_with("hi web-run-1\n"),
+        "run: {}",
+        said(&output)
+    );
+    // The last of the range: the others are numbered from the first.
+    ensure!(
+        told.contains("10.77.2.31/24") && told.ends_with("\n1\n"),
+        "its address and names: {told}"
+    );
+    // What the flows open to base, they open to it; what they open to nobody, not.
+    let dial = "print IO::Socket::INET->new('web:8080') ? 'open' : 'closed'";
+    for (service, expected) in [("base", "open"), ("loner", "closed")] {
+        let run = ["run", "-T", "--entrypoint", "perl", service];
+        let told = lab
+            .expect(&[&run[..], &["-MIO::Socket::INET", "-e", dial]].concat())
+            .await?;
+        ensure!(told == expected, "{service} -> web:8080 is {told}");
+    }
+    let missing = lab
+        .refused(127, &["run", "-T", "--entrypoint", "/nowhere", "base"])
+        .await?;
+    ensure!(missing.contains("/nowhere"), "{missing}");
+    lab.refused(1, &["run", "-T", "nosuch"]).await?;
+    ensure!(
+        lab.instances().await? == before,
+        "a one-off instance disturbed another"
+    );
+    // The command returns when the program has ended; its network goes right behind it.
+    test_support::eventually("its link is gone", || async {
+        let now = router_links(lab.first_process().await?)?;
+        ensure!(now == links, "{now:?}");
+        Ok(())
+    })
+    .await
+}
+
+pub(super) async fn changed(lab: &Lab<'_>, file: &Path) -> Result<()> {
+    let before = lab.instances().await?;
+    let unchanged = told(lab, &UP).await?;
+    ensure!(
+        unchanged.contains("nothing was changed") && lab.instances().await? == before,
+        "up: {unchanged}"
+    );
+    std::fs::write(file, FILE.replace("\"hello\"", "\"good day\""))?;
+    let applied = told(lab, &[&UP[..], &["--scale", "web=2"]].concat()).await?;
+    let mut healthy = lines(&applied, "healthy");
+    healthy.sort_unstable();
+    ensure!(healthy == ["web-1", "web-2"], "up: {applied}");
+    let mut seen = answers(lab, 2).await?;
+    seen.sort();
+    ensure!(seen == ["web-1 good day", "web-2 good day"], "{seen:?}");
+    for name in ["base-1", "loner-1"] {
+        let was = before.iter().find(|instance| instance.name == name);
+        ensure!(
+            Some(&lab.instance(name).await?) == was,
+            "{name} was disturbed"
+        );
+    }
+    // A service more and one less; without --scale the file's number again.
+    let other = FILE
+        .replace("  loner:", "  guest:")
+        .replace("10.77.2.9", "10.77.2.10")
+        .replace("\"hello\"", "\"good day\"");
+    std::fs::write(file, other)?;
+    let applied = told(lab, &UP).await?;
+    let mut removed = lines(&applied, "removed");
+    removed.sort_unstable();
+    ensure!(
+        removed == ["loner-1", "web-2"] && lines(&applied, "running") == ["guest-1"],
+        "up: {applied}"
+    );
+    ensure!(
+        lab.instance("guest-1").await?.address == "10.77.2.10",
+        "the new service's address"
+    );
+    let anew = told(
+        lab,
+        &[&UP[..], &["--force-recreate", "--no-deps", "base"]].concat(),
+    )
+    .await?;
+    ensure!(lines(&anew, "running") == ["base-1"], "up: {anew}");
+    // What has completed and was held is run again, and waited for.
+    told(lab, &["stop", "once"]).await?;
+    let again = told(lab, &UP).await?;
+    ensure!(
+        lines(&again, "completed") == ["once-1"],
+        "up returns before once-1 has completed: {again}"
+    );
+    Ok(())
+}
