@@ -4,7 +4,7 @@ NETNS := $(CARGO) run --quiet --release --locked -p netns-setup --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs docker-up docker-down docker-build airgap test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file swarm-up swarm-down swarm-rehearse swarm-rehearse-down
+.PHONY: help up down ps logs docker-up docker-down docker-build docker-conformance airgap test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file swarm-up swarm-down swarm-rehearse swarm-rehearse-down
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -36,6 +36,10 @@ docker-down: ## stop the shop on Docker Compose; its volumes are kept
 
 docker-build: ## build the four images, marked with the revision (TAG=dev)
 	@docker compose build
+
+docker-conformance: ## check the public contract of the shop on Docker Compose (URL=http://localhost:8080)
+	@$(CARGO) run --quiet --locked -p conformance -- $(or $(URL),http://localhost:8080) \
+		--admin-token "$$(docker compose run --rm -T --no-deps --entrypoint cat secrets /secrets/master/admin-token)"
 
 airgap: ## build stand-ins for the public base images, on a machine that reaches no image registry
 	@docker/airgap/build.sh

@@ -47,7 +47,7 @@ while read -r port ip; do
   by=$(docker ps --filter "publish=$port" --format 'the container {{.Names}}' | head -n 1)
   [ -n "$by" ] || by=$(echo "$listeners" | awk -v port="$port" -v ip="$ip" '
     { at = $4; sub(/:[0-9]+$/, "", at); own = $4; sub(/.*:/, "", own) }
-    own == port && (ip == "0.0.0.0" || at == ip || at == "0.0.0.0" || at == "*" || at == "[::]") { print $6 == "" ? "another program" : $6; exit }')
+    own == port && (ip == "0.0.0.0" || at == ip || at == "0.0.0.0" || at == "*" || at == "[::]") { print $6; exit }' | sed 's/^users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/; s/^$/another program/')
   [ -z "$by" ] || complain "port $port is taken, by $by" \
     'stop that (a lab of make up: make down); or choose another: HTTP_PORT, GATEWAY_PORT, ADMIN_PORT, as in HTTP_PORT=8081 make docker-up'
 done
@@ -64,7 +64,7 @@ $(ip -4 route 2>/dev/null | awk -v bridges="$bridges" '
 echo "$config" | awk '$1 == "-" && $2 == "subnet:" { print $3 }' | while read -r subnet; do
   by=$(echo "$taken" | overlapping "$subnet")
   [ -z "$by" ] || complain "the subnet $subnet is taken, by ${by#* } (${by%% *})" \
-    'remove that; or choose others: FRONTEND_PREFIX, BACKEND_PREFIX, DATABASE_PREFIX, as in FRONTEND_PREFIX=10.20.0 make docker-up'
+    'remove that; or choose others: FRONTEND_PREFIX, BACKEND_PREFIX, DATABASE_PREFIX (compose.flat.yml: APP_PREFIX), as in FRONTEND_PREFIX=10.20.0 make docker-up'
 done
 
 [ ! -s "$found" ] || exit 69
