@@ -81,7 +81,7 @@ lint: tools ## format, clippy, documentation, unused dependencies, licences
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 	$(CARGO) machete
 	$(CARGO) deny --log-level warn check bans licenses sources
-	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet && echo "docker compose config: ok"; \
+	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet && docker compose -f docker-compose.yml -f docker/compose.flat.yml config --quiet && echo "docker compose config: ok"; \
 	else echo "docker compose is not installed: docker-compose.yml is checked by the tests of netns-setup alone"; fi
 
 fmt: ## format every crate

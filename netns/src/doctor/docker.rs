@@ -25,7 +25,7 @@ pub struct Docker {
 pub(super) fn checks(docker: &Docker) -> Vec<Check> {
     if docker.engine == Answer::Absent {
         return vec![Check::note(GROUP, "Docker", "not installed").remedy(
-            "for the Compose way install Docker Engine: https://docs.docker.com/engine/install/",
+            "for the Compose way, on Debian as root: sh docker/engine.sh; elsewhere: https://docs.docker.com/engine/install/",
         )];
     }
     vec![
@@ -72,7 +72,7 @@ fn engine(answer: &Answer) -> Check {
         )
     } else if said.contains("Cannot connect") || said.contains("failed to connect") {
         Check::note(GROUP, NAME, "the daemon does not run")
-            .remedy("as root: systemctl start docker")
+            .remedy("as root: systemctl start docker; without systemd: sh docker/engine.sh")
     } else {
         Check::unknown(GROUP, NAME, said).remedy("look at it: docker info")
     }
