@@ -6,9 +6,9 @@ use api_gateway::config::{Config, RequestLimits};
 use api_gateway::state::Shared;
 use api_gateway::worker::{self, Workers};
 use api_gateway::{admin, discovery};
+use common::lifecycle::Shutdown;
 use common::serve::{self, Limits};
 use common::service::{self, BoxError, Context, Service};
-use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,12 +27,11 @@ async fn run(ctx: Context<Config>) -> Result<(), BoxError> {
     let instance = ctx.identity.instance.as_str().parse()?;
     let shared = Shared::new(ctx.config.clone(), RequestLimits::from(http), instance);
     let registry = ctx.health.dependency("service-registry");
-    let closing = ctx.shutdown.closing_token();
 
     let admin_listeners = serve::bind(&ctx.admin_addresses()?)?;
     let admin_router = ctx.complete(admin::routes(shared.clone()));
     let (addresses, count) = (ctx.addresses()?, worker::count(ctx.base.workers));
-    let mut workers = Workers::start(&addresses, count, &shared, http, &closing)?;
+    let mut workers = Workers::start(&addresses, count, &shared, http, &ctx.shutdown)?;
     for address in workers.addresses() {
         tracing::info!(%address, "listening");
     }
@@ -46,7 +45,7 @@ async fn run(ctx: Context<Config>) -> Result<(), BoxError> {
         admin_listeners,
         admin_router,
         admin_limits,
-        CancellationToken::new(),
+        Shutdown::new(),
     ));
     ctx.shutdown.begun().await;
     ctx.leave(None).await;

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use common::config::HttpConfig;
+use common::lifecycle::Shutdown;
 use common::serve::{self, Limits};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
 use crate::pool::Pool;
@@ -28,7 +28,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Opens `addresses` once for every worker and starts `count` of them. They end after `closing`, when their requests have.
+    /// Opens `addresses` once for every worker and starts `count` of them. They end when `shutdown` closes, when their requests have.
     ///
     /// # Errors
     /// When an address is taken, or a thread cannot be started.
@@ -37,7 +37,7 @@ impl Workers {
         count: usize,
         shared: &Arc<Shared>,
         http: &HttpConfig,
-        closing: &CancellationToken,
+        shutdown: &Shutdown,
     ) -> io::Result<Self> {
         let addresses = claim(addresses)?;
         // The gateway refuses what exceeds the configured limits, with a problem; what exceeds these, hyper refuses without one.
@@ -55,11 +55,13 @@ impl Workers {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            let (shared, closing, running) = (Arc::clone(shared), closing.clone(), running.clone());
+            let (shared, shutdown, running) =
+                (Arc::clone(shared), shutdown.clone(), running.clone());
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
-                    if let Err(error) = runtime.block_on(work(listeners, shared, limits, closing)) {
+                    if let Err(error) = runtime.block_on(work(listeners, shared, limits, shutdown))
+                    {
                         tracing::error!(%error, number, "a worker ended early");
                     }
                     drop(running);
@@ -98,7 +100,7 @@ async fn work(
     listeners: Vec<TcpListener>,
     shared: Arc<Shared>,
     limits: Limits,
-    closing: CancellationToken,
+    shutdown: Shutdown,
 ) -> io::Result<()> {
     let upstream = &shared.config.upstream;
     let pool = Pool::new(upstream.max_idle, upstream.idle_ms);
@@ -109,7 +111,7 @@ async fn work(
             pool.sweep(ticks.tick().await);
         }
     });
-    let served = serve::serve(listeners, gateway, limits, closing).await;
+    let served = serve::serve(listeners, gateway, limits, shutdown).await;
     sweeping.abort();
     served
 }

@@ -1,4 +1,5 @@
-//! The two stages of an end: **begun** (unready, leaving the registry, everything still answered), then **closing** (no
+//! The two stages of an end: **begun** (unready, leaving the registry, everything still answered, each
+//! answer the last of its connection), then **closing** (no
 //! new connections, requests in flight finish). What comes after is a hard deadline, kept by [`crate::service::run`].
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,7 +44,7 @@ impl Shutdown {
         self.closing.cancelled().await;
     }
 
-    /// The second stage as a token, for `serve` and for background tasks.
+    /// The second stage as a token, for background tasks.
     pub fn closing_token(&self) -> CancellationToken {
         self.closing.clone()
     }

@@ -116,13 +116,13 @@ impl<C> Context<C> {
     }
 
     /// The first stage of the end, for services that serve by themselves: unready, drained at the registry, then a moment
-    /// for watchers to notice. Ends with [`Shutdown::close`].
+    /// for watchers to notice, and for clients that keep connections to be told. Ends with [`Shutdown::close`].
     pub async fn leave(&self, registration: Option<&Registration>) {
         self.health.drain();
         if let Some(registration) = registration {
             registration.drain().await;
-            tokio::time::sleep(self.base.http.linger_ms).await;
         }
+        tokio::time::sleep(self.base.http.linger_ms).await;
         self.shutdown.close();
     }
 
@@ -138,7 +138,7 @@ impl<C> Context<C> {
         }
         let router = self.complete(router);
         let limits = Limits::from(&self.base.http);
-        let serving = serve::serve(listeners, router, limits, self.shutdown.closing_token());
+        let serving = serve::serve(listeners, router, limits, self.shutdown.clone());
         let registration = match port {
             Some(port) => Registration::start(&self.base.registry, &self.identity, port)?,
             None => None,

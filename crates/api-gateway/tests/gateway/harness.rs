@@ -14,10 +14,10 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use common::config::HttpConfig;
+use common::lifecycle::Shutdown;
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 
 pub(crate) const PRODUCTS: &str = "product-service";
 pub(crate) const ORDERS: &str = "order-service";
@@ -26,7 +26,7 @@ pub(crate) const ORDERS: &str = "order-service";
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) closing: CancellationToken,
+    pub(crate) shutdown: Shutdown,
     pub(crate) workers: Workers,
 }
 
@@ -43,13 +43,13 @@ impl Gateway {
             RequestLimits::from(&http),
             HeaderValue::from_static("gateway-1"),
         );
-        let closing = CancellationToken::new();
+        let shutdown = Shutdown::new();
         let loopback = [SocketAddr::from(([127, 0, 0, 1], 0))];
-        let workers = Workers::start(&loopback, 2, &shared, &http, &closing).unwrap();
+        let workers = Workers::start(&loopback, 2, &shared, &http, &shutdown).unwrap();
         Self {
             address: workers.addresses()[0],
             shared,
-            closing,
+            shutdown,
             workers,
         }
     }
@@ -86,7 +86,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.closing.cancel();
+        self.shutdown.close();
     }
 }
 

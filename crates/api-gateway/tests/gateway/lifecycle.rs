@@ -42,7 +42,7 @@ async fn at_the_end_nothing_in_flight_fails() {
         .map(|_| tokio::spawn(client().get(gateway.url("/api/products")).send()))
         .collect();
     soon(all_here.notified()).await;
-    gateway.closing.cancel();
+    gateway.shutdown.close();
     // The door is closed: nobody new gets in.
     soon(async {
         while tokio::net::TcpStream::connect(gateway.address)
@@ -73,7 +73,7 @@ async fn a_port_that_is_taken_is_noticed() {
             2,
             &gateway.shared,
             &http,
-            &gateway.closing,
+            &gateway.shutdown,
         )
         .unwrap_err();
         assert!(error.to_string().contains(&address.to_string()), "{error}");

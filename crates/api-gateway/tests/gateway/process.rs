@@ -10,6 +10,7 @@ use axum::Router;
 use axum::extract::Path;
 use common::config::{HttpConfig, RegistryConfig};
 use common::http_layer::Identity;
+use common::lifecycle::Shutdown;
 use common::registry::Registration;
 use common::serve::{self, Limits};
 use futures_util::future::join_all;
@@ -21,35 +22,39 @@ use service_registry::config::Config;
 use test_support::{Service, eventually, free_address, spawn_service};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::harness::{PRODUCTS, Upstream, client, soon};
 
 /// A registry in this process: it can end, and begin again at the same address, knowing nobody.
 struct Registry {
-    closing: CancellationToken,
+    shutdown: Shutdown,
     serving: JoinHandle<()>,
 }
 
 impl Registry {
     async fn start(address: SocketAddr) -> Self {
-        let closing = CancellationToken::new();
+        let shutdown = Shutdown::new();
         let config = Config::default();
         let registry = service_registry::registry::Registry::start(config.limits());
-        let app = app(AppState::new(registry, &config, None, closing.clone()));
+        let app = app(AppState::new(
+            registry,
+            &config,
+            None,
+            shutdown.closing_token(),
+        ));
         let listeners = serve::bind(&[address]).unwrap();
         let serving = serve::serve(
             listeners,
             app,
             Limits::from(&HttpConfig::default()),
-            closing.clone(),
+            shutdown.clone(),
         );
         let serving = tokio::spawn(async move { serving.await.unwrap() });
-        Self { closing, serving }
+        Self { shutdown, serving }
     }
 
     async fn stop(&mut self) {
-        self.closing.cancel();
+        self.shutdown.close();
         soon(&mut self.serving).await.unwrap();
     }
 }

@@ -2,8 +2,9 @@
 //! highest counts; draining anywhere beats passing elsewhere. Replicas that are away count only while all are: the last
 //! known good view.
 //!
-//! A registry that was restarted knows nobody yet. Its first snapshot must not empty the view: what its predecessor knew
-//! is carried over for [`SETTLE`], in which every live instance renews and is probed.
+//! A registry that was started a moment ago knows nobody yet. Its first snapshot must not empty the view: what it knew itself
+//! before, and what a replica knew that goes away now (a rolling update replaces one after the other), is carried over for
+//! [`SETTLE`], in which every live instance renews and is probed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,9 +26,20 @@ type Key = (ServiceName, InstanceId);
 struct View {
     connected: bool,
     epoch: String,
+    /// From when on it knows everybody: some time after it was first heard of, or was restarted.
+    settles: Option<Instant>,
     instances: BTreeMap<Key, Status>,
-    /// Passing under the replica's former epoch, not yet confirmed or denied, believed until then.
+    /// Passing under the replica's former epoch, or at one that is gone; not yet confirmed or denied, believed until then.
     carried: BTreeMap<Key, (Status, Instant)>,
+}
+
+impl View {
+    /// What the replica says itself counts, where it says anything.
+    fn believe_answers(&mut self) {
+        let instances = &self.instances;
+        self.carried
+            .retain(|key, (carried, _)| unanswered(instances.get(key), carried));
+    }
 }
 
 /// What all replicas said.
@@ -52,18 +64,24 @@ impl Views {
             .into_iter()
             .map(|status| (key(&status), status))
             .collect();
-        if view.epoch != epoch && !view.epoch.is_empty() {
+        let is_new = view.epoch != epoch;
+        if is_new {
+            view.settles = Some(now + SETTLE);
             let passing = before
                 .into_iter()
                 .filter(|(_, status)| status.state == State::Passing);
             view.carried
                 .extend(passing.map(|(key, status)| (key, (status, now + SETTLE))));
         }
-        let instances = &view.instances;
-        view.carried
-            .retain(|key, (carried, _)| unanswered(instances.get(key), carried));
         (view.connected, view.epoch) = (true, epoch.to_owned());
+        view.believe_answers();
         self.known = true;
+        if is_new {
+            let away: Vec<SocketAddr> = self.away().collect();
+            for gone in away {
+                self.carry(gone, now);
+            }
+        }
     }
 
     /// A replica answers again; what it says (changes since, or a snapshot) follows.
@@ -81,7 +99,10 @@ impl Views {
         let key = (change.service, change.id);
         let Some(status) = change.instance else {
             view.instances.remove(&key);
-            view.carried.remove(&key);
+            // It left: nobody else's memory of it counts.
+            for view in self.replicas.values_mut() {
+                view.carried.remove(&key);
+            }
             return;
         };
         if view
@@ -95,9 +116,46 @@ impl Views {
     }
 
     /// A replica's stream ended.
-    pub(super) fn disconnected(&mut self, replica: SocketAddr) {
-        if let Some(view) = self.replicas.get_mut(&replica) {
-            view.connected = false;
+    pub(super) fn disconnected(&mut self, replica: SocketAddr, now: Instant) {
+        if let Some(view) = self.replicas.get_mut(&replica)
+            && std::mem::replace(&mut view.connected, false)
+        {
+            self.carry(replica, now);
+        }
+    }
+
+    fn away(&self) -> impl Iterator<Item = SocketAddr> {
+        let away = self.replicas.iter().filter(|(_, view)| !view.connected);
+        away.map(|(replica, _)| *replica)
+    }
+
+    /// Hands what `gone` knew to those who do not know everybody yet, unless somebody else does.
+    fn carry(&mut self, gone: SocketAddr, now: Instant) {
+        let connected = |view: &&View| view.connected;
+        let is_settled = |view: &View| view.settles.is_some_and(|settles| settles <= now);
+        if self.replicas.values().filter(connected).any(is_settled) {
+            return;
+        }
+        let Some(view) = self.replicas.get(&gone) else {
+            return;
+        };
+        let confirmed = view
+            .instances
+            .iter()
+            .filter(|(_, status)| status.state == State::Passing);
+        let unconfirmed = view.carried.iter().map(|(key, (status, _))| (key, status));
+        let passing: Vec<(Key, Status)> = confirmed
+            .chain(unconfirmed)
+            .map(|(key, status)| (key.clone(), status.clone()))
+            .collect();
+        for view in self.replicas.values_mut().filter(|view| view.connected) {
+            let until = view.settles.unwrap_or(now);
+            for (key, status) in &passing {
+                view.carried
+                    .entry(key.clone())
+                    .or_insert_with(|| (status.clone(), until));
+            }
+            view.believe_answers();
         }
     }
 

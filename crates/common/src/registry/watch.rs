@@ -139,7 +139,7 @@ async fn follow(urls: Vec<RegistryUrl>, path: String, publish: watch::Sender<Arc
             () = publish.closed() => return,
             Some(found) = found.recv() => {
                 for gone in streams.retain(&found) {
-                    views.disconnected(gone);
+                    views.disconnected(gone, clock::now());
                     views.forget(gone);
                 }
                 for replica in found {
@@ -153,7 +153,7 @@ async fn follow(urls: Vec<RegistryUrl>, path: String, publish: watch::Sender<Arc
                 News::Connected => views.connected(replica),
                 News::Snapshot(epoch, body) => views.snapshot(replica, &epoch, body.instances, clock::now()),
                 News::Change(change) => views.change(replica, change),
-                News::Disconnected => views.disconnected(replica),
+                News::Disconnected => views.disconnected(replica, clock::now()),
             },
             () = tokio::time::sleep_until(settled.unwrap_or_else(clock::now)), if settled.is_some() => {
                 views.settle(clock::now());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -21,16 +21,17 @@ use tower::{Service, ServiceExt};
 
 use super::deadlined::Deadlined;
 use super::{BoxError, Limits, Peer};
+use crate::lifecycle::Shutdown;
 use crate::problem::{Problem, Slug};
 
-/// Serves one accepted connection to its end: until the client leaves, a deadline passes, `closing` (the request in
-/// flight is finished) or `abort` (it is not).
+/// Serves one accepted connection to its end: until the client leaves, a deadline passes, `shutdown` begins (the next answer
+/// is the last) or closes (the request in flight is finished), or `abort` (it is not).
 pub async fn serve_connection<S, B>(
     stream: TcpStream,
     peer: Peer,
     service: S,
     limits: Limits,
-    closing: CancellationToken,
+    shutdown: Shutdown,
     abort: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
@@ -39,7 +40,9 @@ pub async fn serve_connection<S, B>(
 {
     let requests = Arc::new(Requests::default());
     let io = Deadlined::new(stream, Arc::clone(&requests), limits);
+    let ending = shutdown.clone();
     let handler = service_fn(move |mut request: Request<Incoming>| {
+        let ending = ending.clone();
         let guard = InFlight::enter(&requests);
         request.extensions_mut().insert(peer);
         let service = service.clone();
@@ -48,7 +51,11 @@ pub async fn serve_connection<S, B>(
                 let refusal = Problem::new(Slug::HeadersTooLarge).to_response(None);
                 return Ok(refusal.map(|body| guard.over(Either::Right(Full::new(body)))));
             }
-            let response = service.oneshot(request).await?;
+            let mut response = service.oneshot(request).await?;
+            if ending.is_begun() {
+                let last = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, last);
+            }
             Ok::<_, Infallible>(response.map(|body| guard.over(Either::Left(body))))
         }
     });
@@ -57,13 +64,13 @@ pub async fn serve_connection<S, B>(
         .header_read_timeout(None)
         .half_close(false)
         .max_buf_size(limits.max_header_bytes)
-        .keep_alive(!closing.is_cancelled())
+        .keep_alive(!shutdown.is_begun())
         .serve_connection(io, handler);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
+        () = shutdown.closing() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 biased;

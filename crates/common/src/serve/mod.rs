@@ -27,6 +27,7 @@ pub(crate) use self::bind::local_addresses;
 pub use self::bind::{BindError, bind, bind_reuse_port, resolve};
 pub use self::connection::serve_connection;
 use crate::config::HttpConfig;
+use crate::lifecycle::Shutdown;
 
 /// What a connection may take. From [`HttpConfig`].
 #[derive(Debug, Clone, Copy)]
@@ -64,13 +65,14 @@ pub struct Peer(pub SocketAddr);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Serves one listener until `closing`, then lets requests in flight finish within `limits.drain`. Returns when every
-/// connection has ended.
+/// Serves one listener until `shutdown` closes it, then lets requests in flight finish within `limits.drain`. Returns when
+/// every connection has ended. Once the shutdown has begun, every answer ends its connection, so that clients that keep theirs
+/// look for another server before this one hangs up on them.
 pub async fn serve_listener<S, B>(
     listener: TcpListener,
     service: S,
     limits: Limits,
-    closing: CancellationToken,
+    shutdown: Shutdown,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -80,7 +82,7 @@ pub async fn serve_listener<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    accept_loop(listener, limits, closing, move |stream, peer, stop| {
+    accept_loop(listener, limits, shutdown, move |stream, peer, stop| {
         tokio::spawn(serve_permitted(stream, peer, service.clone(), limits, stop));
     })
     .await;
@@ -92,13 +94,13 @@ pub async fn serve_listener_local<S, B>(
     listener: TcpListener,
     service: S,
     limits: Limits,
-    closing: CancellationToken,
+    shutdown: Shutdown,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    accept_loop(listener, limits, closing, move |stream, peer, stop| {
+    accept_loop(listener, limits, shutdown, move |stream, peer, stop| {
         tokio::task::spawn_local(serve_permitted(stream, peer, service.clone(), limits, stop));
     })
     .await;
@@ -109,7 +111,7 @@ pub async fn serve<S, B>(
     listeners: Vec<std::net::TcpListener>,
     service: S,
     limits: Limits,
-    closing: CancellationToken,
+    shutdown: Shutdown,
 ) -> std::io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -127,7 +129,7 @@ where
             listener,
             service.clone(),
             limits,
-            closing.clone(),
+            shutdown.clone(),
         ));
     }
     while let Some(ended) = tasks.join_next().await {
@@ -149,16 +151,16 @@ async fn serve_permitted<S, B>(
     B::Error: Into<BoxError>,
 {
     let Stop {
-        closing,
+        shutdown,
         abort,
         permit,
     } = stop;
-    serve_connection(stream, peer, service, limits, closing, abort).await;
+    serve_connection(stream, peer, service, limits, shutdown, abort).await;
     drop(permit);
 }
 
 struct Stop {
-    closing: CancellationToken,
+    shutdown: Shutdown,
     abort: CancellationToken,
     permit: tokio::sync::OwnedSemaphorePermit,
 }
@@ -166,7 +168,7 @@ struct Stop {
 async fn accept_loop(
     listener: TcpListener,
     limits: Limits,
-    closing: CancellationToken,
+    shutdown: Shutdown,
     mut spawn: impl FnMut(TcpStream, Peer, Stop),
 ) {
     let permits = u32::try_from(limits.max_connections)
@@ -181,7 +183,7 @@ async fn accept_loop(
             stream,
             Peer(peer),
             Stop {
-                closing: closing.clone(),
+                shutdown: shutdown.clone(),
                 abort: abort.clone(),
                 permit,
             },
@@ -190,12 +192,12 @@ async fn accept_loop(
     loop {
         let permit = tokio::select! {
             biased;
-            () = closing.cancelled() => break,
+            () = shutdown.closing() => break,
             permit = Arc::clone(&connections).acquire_owned() => permit.expect("this semaphore is never closed"),
         };
         tokio::select! {
             biased;
-            () = closing.cancelled() => break,
+            () = shutdown.closing() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => start(stream, peer, permit),
                 Err(error) => pause_after(&error).await,

@@ -14,7 +14,7 @@ use crate::clock;
 
 struct Running {
     address: SocketAddr,
-    closing: CancellationToken,
+    shutdown: Shutdown,
     /// Lets `/slow` answer.
     release: Arc<Notify>,
     /// Says that `/slow` was reached.
@@ -41,11 +41,11 @@ async fn start(change: impl FnOnce(&mut Limits)) -> Running {
             }),
         );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, closing) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let ended = tokio::spawn(serve_listener(listener, router, limits, closing.clone()));
+    let (address, shutdown) = (listener.local_addr().unwrap(), Shutdown::new());
+    let ended = tokio::spawn(serve_listener(listener, router, limits, shutdown.clone()));
     Running {
         address,
-        closing,
+        shutdown,
         release,
         reached,
         ended,
@@ -203,7 +203,7 @@ async fn closing_finishes_what_is_in_flight_and_nothing_else() {
         .unwrap();
     running.reached.notified().await;
     let queued = std::net::TcpStream::connect(running.address).unwrap();
-    running.closing.cancel();
+    running.shutdown.close();
     about(closed(&mut idle).await, Duration::ZERO);
     assert!(
         TcpStream::connect(running.address).await.is_err(),
@@ -223,6 +223,26 @@ async fn closing_finishes_what_is_in_flight_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_the_end_has_begun_each_answer_is_the_last_of_its_connection() {
+    let running = start(|_| ()).await;
+    let mut kept = running.connect().await;
+    let ask = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    kept.write_all(ask).await.unwrap();
+    assert!(!answer(&mut kept).await.0.contains("connection: close"));
+    running.shutdown.begin();
+    let mut new = running.connect().await;
+    for stream in [&mut kept, &mut new] {
+        stream.write_all(ask).await.unwrap();
+        let (head, _) = answer(stream).await;
+        assert!(
+            head.starts_with("HTTP/1.1 200") && head.contains("connection: close"),
+            "{head}"
+        );
+        about(closed(stream).await, Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_drain_deadline_cuts_off_what_does_not_finish() {
     let running = start(|_| ()).await;
     let mut stream = running.connect().await;
@@ -232,7 +252,7 @@ async fn the_drain_deadline_cuts_off_what_does_not_finish() {
         .unwrap();
     running.reached.notified().await;
     let begun = clock::now();
-    running.closing.cancel();
+    running.shutdown.close();
     running.ended.await.unwrap();
     about(begun.elapsed(), Duration::from_secs(8));
     closed(&mut stream).await;
@@ -280,7 +300,7 @@ async fn a_service_that_cannot_leave_its_thread_is_served_too() {
             listener,
             service,
             limits,
-            CancellationToken::new(),
+            Shutdown::new(),
         ));
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream

@@ -8,19 +8,19 @@ use axum::Router;
 use axum::routing::get;
 use common::config::{Base, HttpConfig, RegistryConfig, Secret};
 use common::http_layer::{self, Identity};
+use common::lifecycle::Shutdown;
 use common::serve::{self, Limits};
 use http::StatusCode;
 use serde_json::{Value, json};
 use service_registry::api::{AppState, app};
 use service_registry::config::Config;
 use service_registry::registry::Registry;
-use tokio_util::sync::CancellationToken;
 
 /// A registry that ends with its owner.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) client: reqwest::Client,
-    closing: CancellationToken,
+    shutdown: Shutdown,
 }
 
 impl Server {
@@ -29,19 +29,24 @@ impl Server {
     }
 
     pub(crate) fn with(address: SocketAddr, token: Option<&str>, config: &Config) -> Self {
-        let closing = CancellationToken::new();
+        let shutdown = Shutdown::new();
         let registry = Registry::start(config.limits());
-        let state = AppState::new(registry, config, token.map(Secret::new), closing.clone());
+        let state = AppState::new(
+            registry,
+            config,
+            token.map(Secret::new),
+            shutdown.closing_token(),
+        );
         let identity = Identity {
             service: "service-registry",
             instance: "r1".parse().unwrap(),
         };
         let router = http_layer::wrap(app(state), &identity, &HttpConfig::default());
-        let address = listen(address, router, closing.clone());
+        let address = listen(address, router, shutdown.clone());
         Self {
             address,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
-            closing,
+            shutdown,
         }
     }
 
@@ -77,7 +82,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.closing.cancel();
+        self.shutdown.close();
     }
 }
 
@@ -90,14 +95,14 @@ pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Val
     )
 }
 
-fn listen(address: SocketAddr, router: Router, closing: CancellationToken) -> SocketAddr {
+fn listen(address: SocketAddr, router: Router, shutdown: Shutdown) -> SocketAddr {
     let listeners = serve::bind(&[address]).unwrap();
     let address = listeners[0].local_addr().unwrap();
     tokio::spawn(serve::serve(
         listeners,
         router,
         Limits::from(&HttpConfig::default()),
-        closing,
+        shutdown,
     ));
     address
 }
@@ -107,7 +112,7 @@ pub(crate) struct Instance {
     pub(crate) address: SocketAddr,
     ready: Arc<AtomicU16>,
     health: Arc<AtomicU16>,
-    closing: CancellationToken,
+    shutdown: Shutdown,
 }
 
 impl Instance {
@@ -120,13 +125,13 @@ impl Instance {
         let router = Router::new()
             .route("/ready", status(&ready))
             .route("/health", status(&health));
-        let closing = CancellationToken::new();
-        let address = listen("127.0.0.1:0".parse().unwrap(), router, closing.clone());
+        let shutdown = Shutdown::new();
+        let address = listen("127.0.0.1:0".parse().unwrap(), router, shutdown.clone());
         Self {
             address,
             ready,
             health,
-            closing,
+            shutdown,
         }
     }
 
@@ -145,7 +150,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.closing.cancel();
+        self.shutdown.close();
     }
 }
 

@@ -82,13 +82,14 @@ fn the_last_known_good_view_stays_while_every_replica_is_away() {
     assert!(!views.merged().is_known());
     views.snapshot(replica(1), "a", vec![status("p1", 1, State::Passing)], now);
     views.snapshot(replica(2), "b", vec![status("p2", 1, State::Passing)], now);
-    views.disconnected(replica(1));
+    let later = now + SETTLE;
+    views.disconnected(replica(1), later);
     assert_eq!(
         ids(&views),
         ["p2"],
         "a replica that is away does not count beside one that answers"
     );
-    views.disconnected(replica(2));
+    views.disconnected(replica(2), later);
     assert_eq!(ids(&views), ["p1", "p2"]);
     views.connected(replica(2));
     assert_eq!(ids(&views), ["p2"]);
@@ -101,7 +102,7 @@ fn a_restarted_registry_does_not_empty_the_view() {
         .map(|id| status(id, 1, State::Passing))
         .into();
     views.snapshot(replica(1), "a", before, now);
-    views.disconnected(replica(1));
+    views.disconnected(replica(1), now);
     views.connected(replica(1));
     views.snapshot(replica(1), "b", vec![], now);
     assert_eq!(ids(&views).len(), 4);
@@ -119,6 +120,47 @@ fn a_restarted_registry_does_not_empty_the_view() {
     views.settle(now + SETTLE);
     assert_eq!(ids(&views), ["p3"], "nobody confirmed p4 in time");
     assert_eq!(views.next_deadline(), None);
+}
+
+/// A rolling update of the registry: the new replica is up when the last one that knew everybody ends.
+#[test]
+fn a_replica_that_knew_everybody_hands_over_to_one_that_does_not_yet() {
+    let (mut views, now) = (Views::default(), clock::now());
+    let everybody: Vec<_> = ["p1", "p2", "p3", "p4"]
+        .map(|id| status(id, 1, State::Passing))
+        .into();
+    views.snapshot(replica(1), "a", everybody.clone(), now);
+    let later = now + SETTLE;
+    views.snapshot(
+        replica(2),
+        "b",
+        vec![status("p4", 1, State::Draining)],
+        later,
+    );
+    views.disconnected(replica(1), later);
+    views.forget(replica(1));
+    assert_eq!(ids(&views), ["p1", "p2", "p3"], "p4 has said otherwise");
+    views.change(replica(2), changed(status("p1", 1, State::Passing)));
+    views.change(replica(2), gone("p2"));
+    assert_eq!(ids(&views), ["p1", "p3"], "p2 has left");
+    views.settle(later + SETTLE);
+    assert_eq!(ids(&views), ["p1"], "nobody confirmed p3 in time");
+
+    // The other order: gone before the new one is found, as when the name of the registry changes hands.
+    let mut views = Views::default();
+    views.snapshot(replica(1), "a", everybody.clone(), now);
+    views.disconnected(replica(1), later);
+    views.snapshot(replica(2), "b", vec![], later);
+    views.forget(replica(1));
+    assert_eq!(ids(&views).len(), 4);
+
+    // Somebody who knows everybody is enough.
+    let mut views = Views::default();
+    views.snapshot(replica(1), "a", everybody, now);
+    views.snapshot(replica(2), "b", vec![status("p1", 1, State::Passing)], now);
+    views.snapshot(replica(3), "c", vec![], later);
+    views.disconnected(replica(1), later);
+    assert_eq!(ids(&views), ["p1"]);
 }
 
 #[test]
