@@ -182,15 +182,15 @@ impl Reader<'_> {
 fn resources(service: &Node, stated: &Layers<'_>) -> Item {
     let mut entries = Vec::new();
     for (kind, elsewhere) in [
-        ("limits", [Some("cpus"), Some("mem_limit")]),
-        ("reservations", [None, None]),
+        ("limits", [Some("cpus"), Some("mem_limit"), Some("pids_limit")]),
+        ("reservations", [None, None, None]),
     ] {
         let mut fields = Vec::new();
-        for (key, elsewhere) in ["cpus", "memory"].into_iter().zip(elsewhere) {
+        for (key, elsewhere) in ["cpus", "memory", "pids"].into_iter().zip(elsewhere) {
             let item = match stated.get(kind).item(key) {
                 Item::Null => elsewhere
                     .and_then(|key| service.get(key))
-                    .map_or(Item::Null, |node| Item::carried("", node)),
+                    .map_or(Item::Null, |node| Item::carried(key, node)),
                 item => item,
             };
             push(&mut fields, key, item);

@@ -19,6 +19,7 @@ const TYPED: &[&str] = &[
     "max_replicas_per_node",
     "mode",
     "parallelism",
+    "pids",
     "published",
     "read_only",
     "replicas",

@@ -26,8 +26,8 @@ use extension::Extension;
 use storage::Stores;
 pub use storage::{Contents, Find, Found};
 
-/// The version that `docker stack deploy` wants to read first.
-const VERSION: &str = "3.8";
+/// The version that `docker stack deploy` wants to read first: the first that has `pids`.
+const VERSION: &str = "3.9";
 
 /// Reads `files` as [`super::load`] does, and the files of the project that services mount, and writes the Swarm file.
 ///

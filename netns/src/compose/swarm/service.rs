@@ -51,6 +51,7 @@ const ELSEWHERE: &[&str] = &[
     "mem_limit",
     "network_mode",
     "networks",
+    "pids_limit",
     "ports",
     "profiles",
     "restart",
@@ -74,7 +75,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "ipv4_address",
         "a Swarm gives addresses; names are what counts",
     ),
-    ("pids_limit", "unknown to this version of the format"),
     (
         "platform",
         "unknown to `docker stack deploy`; use a placement constraint",

@@ -63,6 +63,7 @@ services:
     networks: { front: { ipv4_address: 10.1.0.9 } }
     depends_on: [db]
     mem_limit: 64M
+    pids_limit: 64
     read_only: true
     x-netns: { run: { exec: [web] } }
   db:
@@ -91,7 +92,7 @@ volumes: { keys: , data: , master: }
 #   depends_on: a Swarm starts everything at once; what needs another waits for it, unready
 #   ipv4_address: a Swarm gives addresses; names are what counts
 
-version: "3.8"
+version: "3.9"
 
 services:
   # Left out: port 81:8080: a Swarm publishes 8080 once, here as 80.
@@ -121,7 +122,7 @@ services:
     deploy:
       replicas: 1
       endpoint_mode: dnsrr
-      resources: { limits: { memory: 64M } }
+      resources: { limits: { memory: 64M, pids: 64 } }
       restart_policy: { condition: on-failure, delay: 2s, max_attempts: 3 }
       update_config: { parallelism: 1, order: stop-first, failure_action: rollback, monitor: 15s }
       rollback_config: { parallelism: 1, order: stop-first, failure_action: pause, monitor: 15s }
