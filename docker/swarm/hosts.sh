@@ -156,6 +156,7 @@ up() { # N
   ip -n "$switch" link set switch up
   local uplink="uswarm${network##*.}"
   ip link add "$uplink" type veth peer name uplink netns "$switch"
+  ip link set "$uplink" alias "underlay-swarm $rehearsal"
   ip -n "$switch" link set uplink master switch up
   ip address add "$network.254/24" dev "$uplink" noprefixroute
   ip link set "$uplink" up
@@ -190,11 +191,11 @@ power_off() { # namespace
 
 # Removes what there is, whatever there is.
 sweep() {
-  local in network
+  local in link
   for in in $(existing | grep -E "^underlay-$rehearsal-(host[0-9]+|switch)$" || true); do power_off "$in"; done
-  if network=$(cat "$state/network" 2>/dev/null) && in=$(ip -4 -o address show to "$network.254" | awk '{print $2; exit}') && [[ $in == uswarm* ]]; then
-    ip link delete "${in%%@*}"
-  fi
+  for link in /sys/class/net/uswarm*; do
+    [ "$(cat "$link/ifalias" 2>/dev/null)" != "underlay-swarm $rehearsal" ] || ip link delete "${link##*/}"
+  done
   for in in $(existing | grep -E "^underlay-$rehearsal-(host[0-9]+|switch)$" || true); do ip netns delete "$in"; done
   # Control groups: of each hierarchy of version 1, or the one of version 2, deepest first.
   # cpu and cpuacct may be two names of one.

@@ -3,7 +3,7 @@
 #   docker/swarm/rehearse.sh [HOSTS]     3 by default; again: deploys what has changed
 #   docker/swarm/hosts.sh down           ends it and leaves nothing
 # Takes the images from the engine that `docker` talks to, and builds those that it lacks (BUILD=1: all of them anew). REHEARSAL=NAME
-# keeps several apart, TAG chooses the version.
+# keeps several apart, TAG chooses the version; ONLY=images brings hosts and images up, and deploys nothing yet.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 hosts=docker/swarm/hosts.sh
@@ -33,6 +33,7 @@ done
 "$hosts" up "${1:-3}"
 "$hosts" load "${services[@]}"
 "$hosts" load --only 1 "${stores[@]}" # the first manager keeps the volumes
+[ "${ONLY:-}" != images ] || exit 0
 # Secrets of a rehearsal end with it, like its volumes.
 state=/var/lib/underlay-swarm/$REHEARSAL
 DOCKER_HOST=unix://$state/1/docker.sock XDG_STATE_HOME=$state/secrets docker/swarm/deploy.sh --resolve-image=never
