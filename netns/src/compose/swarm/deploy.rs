@@ -182,7 +182,10 @@ impl Reader<'_> {
 fn resources(service: &Node, stated: &Layers<'_>) -> Item {
     let mut entries = Vec::new();
     for (kind, elsewhere) in [
-        ("limits", [Some("cpus"), Some("mem_limit"), Some("pids_limit")]),
+        (
+            "limits",
+            [Some("cpus"), Some("mem_limit"), Some("pids_limit")],
+        ),
         ("reservations", [None, None, None]),
     ] {
         let mut fields = Vec::new();
