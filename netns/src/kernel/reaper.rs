@@ -5,8 +5,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -106,36 +109,56 @@ impl Reaper {
         }
     }
 
-    /// The present moment: to be taken before a process is started, and given to [`exit_of`](Self::exit_of).
+    /// The present moment: to be taken before a process is started, and given to [`collected`](Self::collected).
     #[must_use]
     pub fn now(&self) -> Moment {
         self.ledger().now
     }
 
-    /// Waits for the end of `pid`, which must have been started by this process or been handed to it since the moment `since`: an
-    /// earlier end is that of a process which had the number before. To be asked right after the start: the ends of processes that
+    /// The end of `pid`, which must have been started by this process or been handed to it since the moment `since`: an earlier
+    /// end is that of a process which had the number before. To be asked for right after the start: the ends of processes that
     /// nobody asked for are forgotten after a while.
-    pub async fn exit_of(&self, pid: Pid, since: Moment) -> Exit {
-        let receiver = {
-            let mut ledger = self.ledger();
-            if let Some(at) = ledger
-                .ended
-                .iter()
-                .position(|(at, raw, _)| *raw == pid.as_raw() && *at >= since)
-                && let Some((_, _, exit)) = ledger.ended.remove(at)
-            {
-                return exit;
+    #[must_use]
+    pub fn collected(&self, pid: Pid, since: Moment) -> Collected {
+        let (sender, receiver) = oneshot::channel();
+        let mut ledger = self.ledger();
+        let known = ledger
+            .ended
+            .iter()
+            .position(|(at, raw, _)| *raw == pid.as_raw() && *at >= since);
+        match known.and_then(|at| ledger.ended.remove(at)) {
+            Some((_, _, exit)) => {
+                let _ = sender.send(exit); // its receiver is at hand
             }
-            let (sender, receiver) = oneshot::channel();
-            ledger.waiting.entry(pid.as_raw()).or_default().push(sender);
-            receiver
-        };
-        // The sender lives in the ledger, which lives as long as `self`.
-        receiver.await.unwrap_or(Exit::Signal(libc::SIGKILL))
+            None => ledger.waiting.entry(pid.as_raw()).or_default().push(sender),
+        }
+        Collected(receiver)
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of a process, to be awaited: it has been collected then, and is in no control group any more.
+#[derive(Debug)]
+pub struct Collected(oneshot::Receiver<Exit>);
+
+impl Collected {
+    /// Whether it has come: the process's number may be another one's.
+    #[must_use]
+    pub fn has_come(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
+impl Future for Collected {
+    type Output = Exit;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Exit> {
+        // The sender lives in the ledger, which lives as long as anybody may ask.
+        let exit = Pin::new(&mut self.0).poll(context);
+        exit.map(|exit| exit.unwrap_or(Exit::Signal(libc::SIGKILL)))
     }
 }
 
@@ -164,19 +187,14 @@ mod tests {
         let reaper = Reaper::default();
         let before = reaper.now();
         reaper.ledger().record(7, Exit::Code(3));
-        assert_eq!(
-            reaper.exit_of(Pid::from_raw(7), before).await,
-            Exit::Code(3)
-        );
-        let question = {
-            let reaper = reaper.clone();
-            tokio::spawn(async move { reaper.exit_of(Pid::from_raw(8), before).await })
-        };
-        while reaper.ledger().waiting.is_empty() {
-            tokio::task::yield_now().await;
-        }
+        let first = reaper.collected(Pid::from_raw(7), before);
+        assert!(first.has_come());
+        assert_eq!(first.await, Exit::Code(3));
+        let second = reaper.collected(Pid::from_raw(8), before);
+        assert!(!second.has_come());
         reaper.ledger().record(8, Exit::Signal(9));
-        assert_eq!(question.await.unwrap(), Exit::Signal(9));
+        assert!(second.has_come());
+        assert_eq!(second.await, Exit::Signal(9));
     }
 
     #[tokio::test]
@@ -185,7 +203,10 @@ mod tests {
         reaper.ledger().record(7, Exit::Code(0));
         let since = reaper.now();
         reaper.ledger().record(7, Exit::Code(3));
-        assert_eq!(reaper.exit_of(Pid::from_raw(7), since).await, Exit::Code(3));
+        assert_eq!(
+            reaper.collected(Pid::from_raw(7), since).await,
+            Exit::Code(3)
+        );
     }
 
     #[test]

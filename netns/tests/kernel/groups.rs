@@ -16,7 +16,7 @@ use netns_setup::kernel::reaper::Exit;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 
-use crate::lab::{Lab, end_of};
+use crate::lab::Lab;
 
 /// Names the group that was given.
 const GIVEN: &str = "UNDERLAY_GIVEN_GROUP";
@@ -174,7 +174,7 @@ pub(crate) fn hold_a_sandbox(lab: &mut Lab) {
     assert_eq!(members().lines().count(), 2, "and what exec starts");
 
     fs::write(folder.join("cgroup.kill"), "1").unwrap();
-    assert_eq!(end_of(running.pid), Exit::Signal(libc::SIGKILL));
+    assert_eq!(running.end(), Exit::Signal(libc::SIGKILL));
     drop(further);
     netns_setup::kernel::cgroup::sweep(&groups.folders()).unwrap();
     assert!(!folder.exists());

@@ -7,17 +7,17 @@ use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use netns_setup::kernel::cgroup::Membership;
 use netns_setup::kernel::namespace::{NetNamespace, run_in};
-use netns_setup::kernel::reaper::Exit;
+use netns_setup::kernel::reaper::{Collected, Exit, Reaper};
 use netns_setup::kernel::sandbox::{
-    ExecSpec, Mount, MountSource, ProcessLimits, SandboxSpec, Streams, exec_in, spawn,
+    ExecSpec, Mount, MountSource, ProcessLimits, SandboxSpec, Start, Streams, exec_in, spawn,
 };
 use netns_setup::kernel::{Failure, Identity};
-use nix::errno::Errno;
-use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
+use tokio::runtime::Runtime;
 
 /// PID 1 of a lab, and a folder for its volumes.
 pub(crate) struct Lab {
@@ -27,21 +27,34 @@ pub(crate) struct Lab {
     pub(crate) messages: PipeWriter,
     /// Opened in the host's network before the lab was entered.
     pub(crate) listener: TcpListener,
+    /// Collects what has ended while something is waited for in it.
+    pub(crate) runtime: Rc<Runtime>,
+    pub(crate) reaper: Reaper,
 }
 
 /// A program in a sandbox, and what it writes.
 pub(crate) struct Running {
     pub(crate) pid: Pid,
     pub(crate) output: PipeReader,
+    end: Collected,
+    runtime: Rc<Runtime>,
 }
 
 impl Lab {
     pub(crate) fn new(identity: Identity, messages: PipeWriter, listener: TcpListener) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let reaper = Reaper::default();
+        runtime.spawn(reaper.clone().run());
         Self {
             identity,
             folder: tempfile::tempdir().unwrap(),
             messages,
             listener,
+            runtime: Rc::new(runtime),
+            reaper,
         }
     }
 
@@ -72,7 +85,7 @@ impl Lab {
 
     pub(crate) fn start(&self, spec: &SandboxSpec) -> Result<Running, Failure> {
         let network = NetNamespace::current().unwrap();
-        with_streams(|streams| spawn(spec, network.as_fd(), streams))
+        self.with_streams(|streams| spawn(&self.reaper, spec, network.as_fd(), streams))
     }
 
     pub(crate) fn exec(&self, target: &Running, argv: &[&str]) -> Result<Running, Failure> {
@@ -93,7 +106,30 @@ impl Lab {
             group,
             terminal: None,
         };
-        with_streams(|streams| exec_in(target.pid, &spec, streams))
+        self.with_streams(|streams| exec_in(&self.reaper, target.pid, &spec, streams))
+    }
+
+    fn with_streams(
+        &self,
+        begin: impl FnOnce(Streams<'_>) -> Result<Start, Failure>,
+    ) -> Result<Running, Failure> {
+        let (output, writer) = pipe().unwrap();
+        let null = fs::File::open("/dev/null").unwrap();
+        let _inside = self.runtime.enter();
+        let start = begin(Streams {
+            stdin: null.as_fd(),
+            stdout: writer.as_fd(),
+            stderr: writer.as_fd(),
+        })?;
+        let program = self
+            .runtime
+            .block_on(start.finish(std::future::pending()))?;
+        Ok(Running {
+            pid: program.pid,
+            output,
+            end: program.end,
+            runtime: Rc::clone(&self.runtime),
+        })
     }
 }
 
@@ -102,7 +138,12 @@ impl Running {
     pub(crate) fn finish(mut self) -> (String, Exit) {
         let mut text = String::new();
         self.output.read_to_string(&mut text).unwrap();
-        (text, end_of(self.pid))
+        (text, self.end())
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(self) -> Exit {
+        self.runtime.block_on(self.end)
     }
 }
 
@@ -121,33 +162,6 @@ pub(crate) fn output(argv: &[&str]) -> String {
         .unwrap_or_else(|error| panic!("{argv:?}: {error}"));
     assert!(output.status.success(), "{argv:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Collects, as PID 1 does, until `pid` has ended.
-pub(crate) fn end_of(pid: Pid) -> Exit {
-    loop {
-        match waitpid(None::<Pid>, None) {
-            Ok(WaitStatus::Exited(ended, code)) if ended == pid => return Exit::Code(code),
-            Ok(WaitStatus::Signaled(ended, signal, _)) if ended == pid => {
-                return Exit::Signal(signal as i32);
-            }
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => panic!("waiting for {pid}: {errno}"),
-        }
-    }
-}
-
-fn with_streams(
-    start: impl FnOnce(Streams<'_>) -> Result<Pid, Failure>,
-) -> Result<Running, Failure> {
-    let (output, writer) = pipe().unwrap();
-    let null = fs::File::open("/dev/null").unwrap();
-    let pid = start(Streams {
-        stdin: null.as_fd(),
-        stdout: writer.as_fd(),
-        stderr: writer.as_fd(),
-    })?;
-    Ok(Running { pid, output })
 }
 
 pub(crate) fn words(argv: &[&str]) -> Vec<String> {

@@ -10,6 +10,7 @@
 )]
 
 mod figures;
+mod giving_up;
 mod groups;
 mod lab;
 mod network;
@@ -43,11 +44,15 @@ struct Scenario {
     outside: fn(&mut Launched, SocketAddr),
 }
 
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
     inside_only("a_sandbox_sees_only_its_own", sandbox::sees_only_its_own),
     inside_only("further_programs_join_a_sandbox", sandbox::further_programs),
     inside_only("failures_name_the_step", sandbox::failures_name_the_step),
     inside_only("postgresql_runs_in_a_sandbox", sandbox::postgresql_runs),
+    inside_only(
+        "a_start_that_is_given_up_leaves_nothing",
+        giving_up::leaves_nothing,
+    ),
     inside_only("groups_of_version_2_hold_a_sandbox", groups::hold_a_sandbox),
     Scenario {
         name: "a_guardian_removes_what_a_launcher_left",

@@ -8,7 +8,7 @@ use netns_setup::kernel::Identity;
 use netns_setup::kernel::reaper::Exit;
 use netns_setup::kernel::sandbox::{Mount, MountSource};
 
-use crate::lab::{Lab, bind, end_of};
+use crate::lab::{Lab, bind};
 
 /// Prints one `name: outcome` line a question.
 const PROBE: &str = r#"
@@ -123,7 +123,7 @@ pub(crate) fn further_programs(lab: &mut Lab) {
     );
 
     nix::sys::signal::kill(running.pid, nix::sys::signal::Signal::SIGKILL).unwrap();
-    assert_eq!(end_of(running.pid), Exit::Signal(9));
+    assert_eq!(running.end(), Exit::Signal(9));
 }
 
 pub(crate) fn failures_name_the_step(lab: &mut Lab) {

@@ -34,6 +34,7 @@ mod sandbox;
 mod scaling;
 mod setting;
 mod shop;
+mod starting;
 mod steps;
 mod tables;
 mod terminal;
@@ -54,6 +55,7 @@ enum Story {
     Examples,
     Faults,
     Limits,
+    Starting,
     Looking,
     Residue,
     Lifecycle,
@@ -74,6 +76,7 @@ const STORIES: &[(&str, Story)] = &[
     ("examples", Story::Examples),
     ("faults", Story::Faults),
     ("limits", Story::Limits),
+    ("starting", Story::Starting),
     ("looking", Story::Looking),
     ("residue", Story::Residue),
     ("lifecycle", Story::Lifecycle),
@@ -95,6 +98,7 @@ impl Story {
             Self::Examples => examples::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,
             Self::Limits => limits::tell(steps, setting).await,
+            Self::Starting => starting::tell(steps, setting).await,
             Self::Looking => looking::tell(steps, setting).await,
             Self::Residue => kills::tell(steps, setting).await,
             Self::Lifecycle => lifecycle::tell(steps, setting).await,

@@ -1,5 +1,6 @@
 //! The helper process: prepares the namespaces and forks the process that becomes the program.
 
+use std::io::{Read, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -61,17 +62,26 @@ fn spawn(
     })
 }
 
-/// Forks; the child runs `become_program`, which only returns with a failure, and the parent reports the child's pid.
+/// Forks; the parent reports the child's pid, and then the child runs `become_program`, which only returns with a failure. A child whose
+/// parent ends before that ends too: nothing runs that PID 1 has not heard of.
 pub(super) fn fork_program(
     socket: &UnixStream,
     become_program: impl FnOnce() -> Result<std::convert::Infallible, Failure>,
 ) -> Result<(), Failure> {
+    let (mut go, mut starter) = pipe().step(|| "make a pipe".into())?;
     match sys::fork().step(|| "fork the program's process".into())? {
         ForkResult::Parent { child } => {
             wire::report(socket, &Report::Started(child.as_raw()));
-            Ok(())
+            starter
+                .write_all(b"g")
+                .step(|| "let the program's process go on".into())
         }
         ForkResult::Child => {
+            drop(starter);
+            if go.read_exact(&mut [0]).is_err() {
+                sys::exit_now(127)
+            }
+            drop(go);
             let Err(failure) = become_program();
             wire::report(socket, &Report::Failed(failure));
             sys::exit_now(127)

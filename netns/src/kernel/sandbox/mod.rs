@@ -9,6 +9,7 @@
 //! PID 1 ──exec──> sandbox-init: setns(net) unshare(mnt pid ipc uts) ──fork──> root file system, uid, user ns, no caps ──exec──> program
 //!       <──────── pid ────────────┘ ends                         <── failure, or end of stream ─────────────────────┘
 //! ```
+//! The forked process does nothing before its pid has been reported, so that PID 1 can end all that it has started; see [`Start`].
 //! The forked process joins the instance's control group before anything else, so that all it does is counted there, and a cgroup
 //! namespace makes that group the topmost it can name; no cgroup file system is mounted in a sandbox.
 //!
@@ -24,23 +25,23 @@ mod privileges;
 mod program;
 mod root;
 pub mod seccomp;
+mod start;
 mod visit;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Membership;
 use super::failure::{Failure, Step};
-use wire::{Report, Request};
+use super::reaper::Reaper;
+pub use start::{GivenUp, Program, Start};
+use wire::Request;
 
 /// First argument of the re-executed binary.
 const SUBCOMMAND: &str = "sandbox-init";
@@ -151,28 +152,33 @@ pub struct Streams<'fd> {
     pub stderr: BorrowedFd<'fd>,
 }
 
-/// Starts a program in a sandbox of its own inside the network namespace `network`; returns when it has been executed.
+/// Starts a program in a sandbox of its own inside the network namespace `network`; [`Start::finish`] tells whether it runs.
 ///
-/// The pid is the program's, as the calling process numbers it; the caller must be PID 1 (or a subreaper), which inherits the
-/// program, and must collect it and the helper process by waiting for any child ([`super::reaper::Reaper`]). Takes some milliseconds:
-/// not for an async worker.
+/// The caller must be PID 1 (or a subreaper), which inherits the program, with a `reaper` that collects it and the helper process. To be
+/// called inside a tokio runtime of one thread. Takes a millisecond or two: not for an async worker.
 ///
 /// # Errors
-/// The step that was refused, including a program that cannot be executed. Nothing is left running.
+/// When no helper can be started.
 pub fn spawn(
+    reaper: &Reaper,
     spec: &SandboxSpec,
     network: BorrowedFd<'_>,
     streams: Streams<'_>,
-) -> Result<Pid, Failure> {
+) -> Result<Start, Failure> {
     let fds = [streams.stdin, streams.stdout, streams.stderr, network];
-    converse(&Request::Spawn(Box::new(spec.clone())), &fds)
+    Start::begin(reaper, &Request::Spawn(Box::new(spec.clone())), &fds)
 }
 
 /// Runs a further program in the sandbox whose first process is `target`. Like [`spawn`] in all else.
 ///
 /// # Errors
 /// As [`spawn`]; also when `target` has ended.
-pub fn exec_in(target: Pid, spec: &ExecSpec, streams: Streams<'_>) -> Result<Pid, Failure> {
+pub fn exec_in(
+    reaper: &Reaper,
+    target: Pid,
+    spec: &ExecSpec,
+    streams: Streams<'_>,
+) -> Result<Start, Failure> {
     let target = super::sys::pidfd_open(target)
         .step(|| format!("{}: hold its first process", spec.name))
         .map_err(|failure| failure.remedy("it is not running; `netns-setup ps` shows what is"))?;
@@ -182,7 +188,7 @@ pub fn exec_in(target: Pid, spec: &ExecSpec, streams: Streams<'_>) -> Result<Pid
         streams.stderr,
         target.as_fd(),
     ];
-    converse(&Request::Exec(Box::new(spec.clone())), &fds)
+    Start::begin(reaper, &Request::Exec(Box::new(spec.clone())), &fds)
 }
 
 /// Runs a program of the machine in the network namespace `network`: as the lab's root, in a copy of the lab's own mounts. Like
@@ -191,12 +197,13 @@ pub fn exec_in(target: Pid, spec: &ExecSpec, streams: Streams<'_>) -> Result<Pid
 /// # Errors
 /// As [`spawn`].
 pub fn visit(
+    reaper: &Reaper,
     network: BorrowedFd<'_>,
     spec: &ExecSpec,
     streams: Streams<'_>,
-) -> Result<Pid, Failure> {
+) -> Result<Start, Failure> {
     let fds = [streams.stdin, streams.stdout, streams.stderr, network];
-    converse(&Request::Visit(Box::new(spec.clone())), &fds)
+    Start::begin(reaper, &Request::Visit(Box::new(spec.clone())), &fds)
 }
 
 /// Takes over the process if it was started as a sandbox's helper. Must be the first thing that `main` does.
@@ -206,37 +213,4 @@ pub fn intercept() -> Option<ExitCode> {
         .nth(1)
         .is_some_and(|argument| argument == SUBCOMMAND);
     is_helper.then(init::main)
-}
-
-/// Starts a helper, tells it what to do, and listens until the program runs or has failed.
-fn converse(request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Pid, Failure> {
-    let name = request.name();
-    let (ours, theirs) = UnixStream::pair().step(|| format!("{name}: make a socket pair"))?;
-    // Not waited for here: PID 1 collects every child in one place, and a second waiter would race with it.
-    Command::new("/proc/self/exe")
-        .arg0("netns-setup")
-        .arg(SUBCOMMAND)
-        .env_clear()
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .step(|| format!("{name}: start the sandbox's helper"))?;
-    wire::send(&ours, request, fds).step(|| format!("{name}: send its sandbox"))?;
-    let mut pid = None;
-    for report in wire::reports(&ours) {
-        match report.step(|| format!("{name}: listen to its sandbox"))? {
-            Report::Started(raw) => pid = Some(Pid::from_raw(raw)),
-            Report::Failed(mut failure) => {
-                failure.step = format!("{name}: {}", failure.step);
-                return Err(failure);
-            }
-        }
-    }
-    pid.ok_or_else(|| {
-        Failure::of(
-            format!("{name}: start its sandbox"),
-            io::Error::from(io::ErrorKind::UnexpectedEof).to_string(),
-        )
-    })
 }

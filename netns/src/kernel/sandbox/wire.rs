@@ -1,7 +1,6 @@
 //! What PID 1 and a sandbox's helper say to each other: one request with descriptors, then reports, one JSON value a line.
 
-use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -45,26 +44,24 @@ pub(super) enum Report {
     Failed(Failure),
 }
 
-/// Sends the request; the receiver sees its end by the end of the stream.
+/// Sends the descriptors and the beginning of the request; what is left of it is to follow, and then the end of the stream.
 pub(super) fn send(
     socket: &UnixStream,
     request: &Request,
     fds: &[BorrowedFd<'_>],
-) -> io::Result<()> {
-    let text = serde_json::to_vec(request)?;
+) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(request)?;
     let raw: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
     // Descriptors ride on the first byte; the rest is an ordinary stream.
-    let (first, rest) = text.split_at(1);
+    let rest = text.split_off(1);
     sendmsg::<UnixAddr>(
         socket.as_raw_fd(),
-        &[IoSlice::new(first)],
+        &[IoSlice::new(&text)],
         &[ControlMessage::ScmRights(&raw)],
         MsgFlags::empty(),
         None,
     )?;
-    let mut stream = socket;
-    stream.write_all(rest)?;
-    socket.shutdown(Shutdown::Write)
+    Ok(rest)
 }
 
 /// Receives a request and its descriptors.
@@ -94,13 +91,6 @@ pub(super) fn receive(socket: &UnixStream) -> io::Result<(Request, [OwnedFd; DES
     let mut stream = socket;
     stream.read_to_end(&mut text)?;
     Ok((serde_json::from_slice(&text)?, fds))
-}
-
-/// Reports until every holder of the other end has closed it.
-pub(super) fn reports(socket: &UnixStream) -> impl Iterator<Item = io::Result<Report>> + '_ {
-    BufReader::new(socket)
-        .lines()
-        .map(|line| Ok(serde_json::from_str(&line?)?))
 }
 
 /// Sends a report. If PID 1 is gone there is nobody to tell, and the kernel is about to end this process too.

@@ -26,10 +26,11 @@ impl Allotment {
         self.group.create(&self.limits)
     }
 
-    /// The instance is no more. A process of it that has not quite ended keeps the group, and the guardian removes it with the lab's.
+    /// The instance is no more: to be called by whoever has heard that its last process was collected. What stays for any other reason
+    /// the guardian removes with the lab's.
     pub(super) fn give_back(&self) {
         if let Err(error) = self.group.remove() {
-            tracing::debug!(%error, "a control group stays for now");
+            tracing::warn!(%error, "a control group stays for now");
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use tokio::sync::oneshot;
 
 use super::allotment::{Allotment, Memory};
 use super::instance::{self, Machine};
@@ -31,6 +32,8 @@ pub(super) struct Hand {
     pub(super) is_built: bool,
     /// Tells its binary from one that was built later.
     binary: Option<Stamp>,
+    /// Ends its start while that is under way: says after how long.
+    pub(super) give_up: Option<oneshot::Sender<Duration>>,
     /// Counts starts, so that news of an earlier process is not taken for news of this one.
     pub(super) run: u64,
     pub(super) pid: Option<Pid>,
@@ -73,6 +76,7 @@ impl Hand {
                 }
                 Run::Server(_) | Run::Exec { .. } => None,
             },
+            give_up: None,
             run: 0,
             pid: None,
             since: Time::ZERO,

@@ -236,6 +236,7 @@ impl Keeper {
 
     fn carry_out(&mut self, action: Action, now: Time) {
         let (Action::Start(id)
+        | Action::GiveUp(id)
         | Action::Probe(id)
         | Action::Stop(id)
         | Action::Kill(id)
@@ -252,6 +253,11 @@ impl Keeper {
                 hand.run += 1;
                 hand.since = now;
                 self.starter.start(id, hand);
+            }
+            Action::GiveUp(_) => {
+                if let Some(give_up) = hand.give_up.take() {
+                    let _ = give_up.send(now.saturating_sub(hand.since)); // word of how it ended is on its way
+                }
             }
             Action::Probe(_) => {
                 if let (Some(pid), Some((check, timeout))) = (hand.pid, &hand.check) {

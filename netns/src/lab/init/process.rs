@@ -8,15 +8,16 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, fchown};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use super::hand::Hand;
 use super::network::SharedNetwork;
 use super::serve::Message;
 use crate::kernel::Identity;
 use crate::kernel::reaper::Reaper;
-use crate::kernel::sandbox::{self, ExecSpec, SandboxSpec, Streams};
+use crate::kernel::sandbox::{self, ExecSpec, GivenUp, SandboxSpec, Start, Streams};
 use crate::lab::logs;
-use crate::lab::supervise::Id;
+use crate::lab::supervise::{Id, START_PATIENCE};
 
 /// How often, and how long apart, a program is looked at for a handler of its stop signal: a second in all.
 const HANDLER_TRIES: u32 = 50;
@@ -33,34 +34,44 @@ pub(super) struct Starter {
 
 impl Starter {
     /// Starts the instance; [`Message::Spawned`] and, when it ends, [`Message::Exited`] follow.
-    pub(super) fn start(&self, id: Id, hand: &Hand) {
+    pub(super) fn start(&self, id: Id, hand: &mut Hand) {
+        let (give_up, given_up) = oneshot::channel();
+        hand.give_up = Some(give_up);
         let (run, spec, log) = (hand.run, Arc::clone(&hand.spec), hand.log.clone());
         let allotment = hand.allotment.clone();
         let starter = self.clone();
         tokio::spawn(async move {
             let blocking = starter.clone();
-            let since = starter.reaper.now();
-            let started = tokio::task::spawn_blocking(move || {
+            let begun = tokio::task::spawn_blocking(move || {
                 if let Some(allotment) = allotment {
                     allotment
                         .prepare()
                         .map_err(|failure| format!("{}: {failure}", spec.name))?;
                 }
-                blocking.spawn(&spec, &log)
+                blocking.begin(&spec, &log)
             })
             .await;
-            let started = started.unwrap_or_else(|error| Err(error.to_string()));
-            let pid = started.as_ref().ok().copied();
+            let started = match begun.unwrap_or_else(|error| Err(error.to_string())) {
+                Ok(start) => {
+                    let started = start.finish(hang(given_up)).await;
+                    started.map_err(|failure| failure.to_string())
+                }
+                Err(message) => Err(message),
+            };
+            let (started, end) = match started {
+                Ok(program) => (Ok(program.pid), Some(program.end)),
+                Err(message) => (Err(message), None),
+            };
             // The main task is gone only when the lab ends.
             let _ = starter.messages.send(Message::Spawned { id, run, started });
-            if let Some(pid) = pid {
-                let exit = starter.reaper.exit_of(pid, since).await;
+            if let Some(end) = end {
+                let exit = end.await;
                 let _ = starter.messages.send(Message::Exited { id, run, exit });
             }
         });
     }
 
-    fn spawn(&self, spec: &SandboxSpec, log: &std::path::Path) -> Result<Pid, String> {
+    fn begin(&self, spec: &SandboxSpec, log: &std::path::Path) -> Result<Start, String> {
         let namespace = self
             .network
             .namespace(&spec.name)
@@ -75,7 +86,8 @@ impl Starter {
             stdout: output.as_fd(),
             stderr: output.as_fd(),
         };
-        sandbox::spawn(spec, namespace.as_fd(), streams).map_err(|failure| failure.to_string())
+        sandbox::spawn(&self.reaper, spec, namespace.as_fd(), streams)
+            .map_err(|failure| failure.to_string())
     }
 
     /// Sends the stop signal to an instance's program, once it would heed it.
@@ -123,22 +135,24 @@ impl Starter {
     ) {
         let starter = self.clone();
         tokio::spawn(async move {
-            let since = starter.reaper.now();
-            let started = tokio::task::spawn_blocking(move || exec_quietly(target, &spec)).await;
-            let healthy = match started {
-                Ok(Some(pid)) => {
-                    let exit = starter.reaper.exit_of(pid, since);
-                    tokio::pin!(exit);
-                    match tokio::time::timeout(timeout, &mut exit).await {
+            let reaper = starter.reaper.clone();
+            let begun = tokio::task::spawn_blocking(move || exec_quietly(&reaper, target, &spec));
+            let program = match begun.await {
+                Ok(Some(start)) => start.finish(patience()).await.ok(),
+                _ => None,
+            };
+            let healthy = match program {
+                Some(mut program) => {
+                    match tokio::time::timeout(timeout, &mut program.end).await {
                         Ok(exit) => exit.success(),
                         Err(_) => {
                             // With what it started: it leads a session, and with that a group. It may have ended just now.
-                            let _ = killpg(pid, Signal::SIGKILL);
+                            let _ = killpg(program.pid, Signal::SIGKILL);
                             false
                         }
                     }
                 }
-                _ => false,
+                None => false,
             };
             let _ = starter.messages.send(Message::Probed { id, run, healthy });
         });
@@ -176,7 +190,31 @@ fn stance_of(status: &str, signal: Signal) -> Stance {
     }
 }
 
-fn exec_quietly(target: Pid, spec: &ExecSpec) -> Option<Pid> {
+/// Comes when a start is given up.
+async fn hang(given_up: oneshot::Receiver<Duration>) -> GivenUp {
+    match given_up.await {
+        Ok(after) => hung(after),
+        Err(_) => std::future::pending().await, // nobody will
+    }
+}
+
+/// Comes when a start has taken longer than any does.
+async fn patience() -> GivenUp {
+    tokio::time::sleep(START_PATIENCE).await;
+    hung(START_PATIENCE)
+}
+
+fn hung(after: Duration) -> GivenUp {
+    GivenUp {
+        reason: format!("given up after {:.1} s", after.as_secs_f64()),
+        remedy: Some(
+            "what it opens, mounts or executes does not answer: a disk, a network file system, a scanner of files?"
+                .to_owned(),
+        ),
+    }
+}
+
+fn exec_quietly(reaper: &Reaper, target: Pid, spec: &ExecSpec) -> Option<Start> {
     let null = File::options()
         .read(true)
         .write(true)
@@ -187,7 +225,7 @@ fn exec_quietly(target: Pid, spec: &ExecSpec) -> Option<Pid> {
         stdout: null.as_fd(),
         stderr: null.as_fd(),
     };
-    sandbox::exec_in(target, spec, streams).ok()
+    sandbox::exec_in(reaper, target, spec, streams).ok()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::allotment::Allotment;
 use super::control::refusal;
 use super::serve::{Located, Message, Place};
 use crate::kernel::reaper::Reaper;
-use crate::kernel::sandbox::{self, Streams};
+use crate::kernel::sandbox::{self, GivenUp, Streams};
 use crate::lab::protocol::{Reply, Run};
 
 /// Descriptors that come with the request.
@@ -73,29 +73,35 @@ pub(super) async fn exec(
         ));
     };
     let detach = located.detach;
-    let since = reaper.now();
     let allotment = match &located.place {
         Place::Own(_, _, allotment) => allotment.clone(),
         Place::Sandbox(_) | Place::Network(_) => None,
     };
-    let started = tokio::task::spawn_blocking(move || {
+    let reaper = reaper.clone();
+    let begun = tokio::task::spawn_blocking(move || {
         let streams = Streams {
             stdin: stdin.as_fd(),
             stdout: stdout.as_fd(),
             stderr: stderr.as_fd(),
         };
+        let spec = &located.spec;
         match &located.place {
-            Place::Sandbox(pid) => sandbox::exec_in(*pid, &located.spec, streams),
-            Place::Network(network) => sandbox::visit(network.as_fd(), &located.spec, streams),
+            Place::Sandbox(pid) => sandbox::exec_in(&reaper, *pid, spec, streams),
+            Place::Network(network) => sandbox::visit(&reaper, network.as_fd(), spec, streams),
             Place::Own(network, spec, allotment) => {
                 allotment.as_ref().map_or(Ok(()), Allotment::prepare)?;
-                sandbox::spawn(spec, network.as_fd(), streams)
+                sandbox::spawn(&reaper, spec, network.as_fd(), streams)
             }
         }
     });
-    let pid = match started.await? {
-        Ok(pid) => pid,
+    let started = match begun.await? {
+        Ok(start) => start.finish(left(stream)).await,
+        Err(failure) => Err(failure),
+    };
+    let program = match started {
+        Ok(program) => program,
         Err(failure) => {
+            // Nothing of it is left, so its group is empty.
             if let Some(allotment) = allotment {
                 allotment.give_back();
             }
@@ -105,21 +111,22 @@ pub(super) async fn exec(
             });
         }
     };
-    if detach {
-        return Ok(Reply::Exited { code: 0 });
-    }
-    let exit = async {
-        let exit = reaper.exit_of(pid, since).await;
+    let pid = program.pid;
+    // Its group is given back by whoever hears of its end, whatever becomes of this connection.
+    let mut end = tokio::spawn(async move {
+        let exit = program.end.await;
         if let Some(allotment) = allotment {
             allotment.give_back();
         }
         exit
-    };
-    tokio::pin!(exit);
+    });
+    if detach {
+        return Ok(Reply::Exited { code: 0 });
+    }
     let mut byte = [0_u8];
     loop {
         tokio::select! {
-            exit = &mut exit => return Ok(Reply::Exited { code: exit.shell_code() }),
+            exit = &mut end => return Ok(Reply::Exited { code: exit?.shell_code() }),
             read = stream.read(&mut byte) => {
                 let signal = match read {
                     Ok(1) => Signal::try_from(i32::from(byte[0])).ok(),
@@ -129,10 +136,19 @@ pub(super) async fn exec(
                     let _ = kill(pid, signal); // it may have ended just now
                 }
                 if signal == Some(Signal::SIGKILL) {
-                    return Ok(Reply::Exited { code: exit.await.shell_code() });
+                    return Ok(Reply::Exited { code: end.await?.shell_code() });
                 }
             }
         }
+    }
+}
+
+/// Waits until whoever asked for a program is gone, or sends a signal before there is one that could heed it.
+async fn left(stream: &mut UnixStream) -> GivenUp {
+    let _ = stream.read(&mut [0]).await; // whatever comes, it is a reason to end
+    GivenUp {
+        reason: "whoever asked for it did not wait".to_owned(),
+        remedy: None,
     }
 }
 

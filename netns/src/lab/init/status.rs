@@ -8,8 +8,8 @@ use crate::lab::supervise::{Health, Slot, State};
 pub(super) fn state_of(slot: &Slot) -> InstanceState {
     match slot.state {
         State::Waiting => InstanceState::Waiting,
-        State::Starting if slot.restarts > 0 => InstanceState::Restarting,
-        State::Starting => InstanceState::Starting,
+        State::Starting { .. } if slot.restarts > 0 => InstanceState::Restarting,
+        State::Starting { .. } => InstanceState::Starting,
         State::Running { .. } => match slot.health() {
             Health::Unchecked => InstanceState::Running,
             Health::Starting => InstanceState::Starting,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Time;
+use super::slot::START_PATIENCE;
 use crate::kernel::reaper::Exit;
 
 /// One instance, for as long as the lab lives: never given to another one, even of the same name.
@@ -36,8 +37,11 @@ pub enum Wanted {
 pub enum State {
     /// Not started: what it depends on is not there yet.
     Waiting,
-    /// Its start was asked for and not yet reported.
-    Starting,
+    /// Its start was asked for and not yet reported; at `give_up_at` it is given up (and never again).
+    Starting {
+        /// The end of our patience; `None` once it has been given up.
+        give_up_at: Option<Time>,
+    },
     /// Its process runs.
     Running {
         /// When it was started.
@@ -57,6 +61,15 @@ pub enum State {
     Stopped,
     /// It ended by itself, and its restart policy leaves it at that.
     Ended(Exit),
+}
+
+impl State {
+    /// Its start is asked for now.
+    pub(super) fn starting(now: Time) -> Self {
+        Self::Starting {
+            give_up_at: Some(now + START_PATIENCE),
+        }
+    }
 }
 
 /// What happened.
@@ -94,6 +107,8 @@ pub type Grace = Option<Duration>;
 pub enum Action {
     /// Start the instance; answered by [`Event::Started`] or [`Event::StartFailed`].
     Start(Id),
+    /// End what is being started; answered by [`Event::StartFailed`], or by [`Event::Started`] when that came first.
+    GiveUp(Id),
     /// Run its health check once; answered by [`Event::Probed`].
     Probe(Id),
     /// Send its stop signal.

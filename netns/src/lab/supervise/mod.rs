@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use backoff::{STREAK_RESET, restart_delay};
 pub use event::{Action, Event, Grace, Id, Ids, State, Verdict, Wanted};
 pub use probe::{FAST_PROBE, Health, ProbeTimes};
-pub use slot::{CRASH_LOOP, SETTLED, Slot};
+pub use slot::{CRASH_LOOP, SETTLED, START_GRACE, START_PATIENCE, Slot};
 pub use unit::{Dependency, NOT_STARTED, Unit};
 
 use crate::compose::Condition;
@@ -121,6 +121,7 @@ impl Supervisor {
                 }
                 State::BackingOff { until } => Some(until),
                 State::Stopping { kill_at } => kill_at,
+                State::Starting { give_up_at } => give_up_at,
                 _ => None,
             })
             .min()
@@ -138,7 +139,7 @@ impl Supervisor {
                 actions.push(Action::Finish);
             }
         } else {
-            self.start_what_can_start(&mut actions);
+            self.start_what_can_start(now, &mut actions);
             self.probe_what_is_due(now, &mut actions);
         }
         actions
@@ -205,11 +206,17 @@ impl Supervisor {
                 State::BackingOff { until }
                     if until <= now && !self.stopping && !slot.must_end() =>
                 {
-                    slot.state = State::Starting;
+                    slot.state = State::starting(now);
                     slot.restarts = slot.restarts.saturating_add(1);
                     actions.push(Action::Start(*id));
                 }
                 State::Running { since } => slot.settled |= now >= since + SETTLED,
+                State::Starting {
+                    give_up_at: Some(at),
+                } if at <= now => {
+                    slot.state = State::Starting { give_up_at: None };
+                    actions.push(Action::GiveUp(*id));
+                }
                 State::Stopping { kill_at: Some(at) } if at <= now => {
                     slot.state = State::Stopping { kill_at: None };
                     actions.push(Action::Kill(*id));
@@ -256,11 +263,13 @@ impl Supervisor {
                     kill_at: Some(slot.kill_at(now)),
                 };
                 actions.push(Action::Stop(id));
+            } else {
+                slot.hurry_start(now);
             }
         }
     }
 
-    fn start_what_can_start(&mut self, actions: &mut Vec<Action>) {
+    fn start_what_can_start(&mut self, now: Time, actions: &mut Vec<Action>) {
         let startable: Vec<Id> = self
             .slots()
             .filter(|(_, slot)| slot.state == State::Waiting && !slot.must_end())
@@ -277,7 +286,7 @@ impl Supervisor {
             .collect();
         for id in startable {
             if let Some(slot) = self.slots.get_mut(&id) {
-                slot.state = State::Starting;
+                slot.state = State::starting(now);
                 actions.push(Action::Start(id));
             }
         }

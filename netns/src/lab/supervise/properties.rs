@@ -58,11 +58,16 @@ struct World {
     now: Time,
     shutdown: bool,
     finished: u32,
+    /// Starts that hang until they are given up: those of whose number this has a bit.
+    hangs: u8,
+    starts: u32,
+    /// Whose start hangs.
+    hanging: Ids,
 }
 
 impl World {
     /// A lab of these units, after its first event and these.
-    fn after(units: Vec<Unit>, steps: Vec<Step>) -> Result<Self, TestCaseError> {
+    fn after(units: Vec<Unit>, hangs: u8, steps: Vec<Step>) -> Result<Self, TestCaseError> {
         let spare = units[0].clone();
         let mut world = Self {
             lab: lab(units),
@@ -71,6 +76,9 @@ impl World {
             now: MS(0),
             shutdown: false,
             finished: 0,
+            hangs,
+            starts: 0,
+            hanging: Ids::new(),
         };
         let first = world.lab.decide(Event::Tick, world.now);
         world.carry_out_all(first)?;
@@ -95,6 +103,7 @@ impl World {
         match action {
             Action::Start(id) => {
                 prop_assert!(!self.is_alive(id) && !self.shutdown);
+                prop_assert!(!self.hanging.contains(&id), "started twice");
                 let slot = self.lab.slot(id).unwrap();
                 prop_assert_eq!(slot.wanted, Wanted::Running, "started what is held");
                 if slot.restarts == 0 {
@@ -108,8 +117,17 @@ impl World {
                         );
                     }
                 }
+                self.starts += 1;
+                if (self.hangs >> (self.starts % 8)) & 1 == 1 {
+                    self.hanging.insert(id);
+                    return Ok(Vec::new());
+                }
                 self.alive.insert(id, true);
                 return Ok(self.lab.decide(Event::Started(id), self.now));
+            }
+            Action::GiveUp(id) => {
+                prop_assert!(self.hanging.remove(&id), "nothing is being started");
+                return Ok(self.lab.decide(Event::StartFailed(id), self.now));
             }
             Action::Probe(id) => {
                 prop_assert!(self.is_alive(id) && !self.probing.get(&id).copied().unwrap_or(false));
@@ -131,6 +149,7 @@ impl World {
             }
             Action::Forget(id) => {
                 prop_assert!(!self.is_alive(id) && self.lab.slot(id).is_none());
+                prop_assert!(!self.hanging.contains(&id));
             }
             Action::Finish => self.finished += 1,
         }
@@ -187,13 +206,14 @@ proptest! {
 
     /// Whatever the processes do and whatever people ask for: nothing starts before its dependencies, nothing that is held starts, nothing
     /// is started twice at once, nothing is stopped before what is to stop and depends on it, nothing that has a process is forgotten,
-    /// and a shutdown always comes to its end, once, with no process left.
+    /// and a shutdown always comes to its end, once, with no process left, even of those whose start hangs.
     #[test]
     fn any_order_of_events_keeps_the_rules(
         units in any_units(),
+        hangs in any::<u8>(),
         steps in proptest::collection::vec((any::<u8>(), any::<u8>(), 0_u64..3000), 0..120),
     ) {
-        let mut world = World::after(units, steps)?;
+        let mut world = World::after(units, hangs, steps)?;
         world.shutdown = true;
         let last = world.lab.decide(Event::Shutdown, world.now);
         world.carry_out_all(last)?;
@@ -205,6 +225,7 @@ proptest! {
             world.carry_out_all(actions)?;
         }
         prop_assert_eq!(world.finished, 1);
+        prop_assert!(world.hanging.is_empty());
         prop_assert!(world.alive.values().all(|alive| !alive));
     }
 
@@ -212,9 +233,10 @@ proptest! {
     #[test]
     fn what_is_wanted_comes_about(
         units in any_units(),
+        hangs in any::<u8>(),
         steps in proptest::collection::vec((any::<u8>(), any::<u8>(), 0_u64..3000), 0..60),
     ) {
-        let mut world = World::after(units, steps)?;
+        let mut world = World::after(units, hangs, steps)?;
         let all: Ids = world.lab.slots().map(|(id, _)| id).collect();
         let actions = world.lab.decide(Event::Stop(all.clone(), None), world.now);
         world.carry_out_all(actions)?;
@@ -224,6 +246,8 @@ proptest! {
             world.carry_out_all(actions)?;
         }
         prop_assert!(world.alive.values().all(|alive| !alive));
+        prop_assert!(world.hanging.is_empty());
+        world.hangs = 0;
         let actions = world.lab.decide(Event::Start(all), world.now);
         world.carry_out_all(actions)?;
         for (id, slot) in world.lab.slots() {

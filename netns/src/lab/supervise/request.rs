@@ -32,7 +32,7 @@ impl Supervisor {
         });
     }
 
-    /// One that is just being started is killed as soon as that has been reported.
+    /// One that is just being started is given up.
     pub(super) fn kill(&mut self, ids: &Ids, actions: &mut Vec<Action>) {
         self.each(ids, |id, slot| {
             slot.wanted = Wanted::Held;

@@ -15,6 +15,11 @@ pub const CRASH_LOOP: u32 = 5;
 /// An instance without a health check, or that has ended before, counts as up once it has run for this long.
 pub const SETTLED: Duration = Duration::from_millis(500);
 
+/// How long a start may take before it is given up: far beyond what a loaded machine needs.
+pub const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may still take when the instance is to stop: what has just begun to run is then stopped in order.
+pub const START_GRACE: Duration = Duration::from_secs(2);
+
 /// One instance and all that is known of it.
 #[derive(Debug, Clone)]
 pub struct Slot {
@@ -99,7 +104,7 @@ impl Slot {
     pub(super) fn is_alive(&self) -> bool {
         matches!(
             self.state,
-            State::Starting | State::Running { .. } | State::Stopping { .. }
+            State::Starting { .. } | State::Running { .. } | State::Stopping { .. }
         )
     }
 
@@ -158,6 +163,19 @@ impl Slot {
             (true, _) => self.begin_anew(),
             (false, State::Ended(_)) => {}
             (false, _) => self.state = State::Stopped,
+        }
+    }
+
+    /// It is being started, and is to stop: it is waited for no longer than a start takes that does not hang.
+    pub(super) fn hurry_start(&mut self, now: Time) {
+        if let State::Starting {
+            give_up_at: Some(at),
+        } = self.state
+        {
+            let grace = self.grace.unwrap_or(START_GRACE).min(START_GRACE);
+            self.state = State::Starting {
+                give_up_at: Some(at.min(now + grace)),
+            };
         }
     }
 

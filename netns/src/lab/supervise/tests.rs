@@ -105,6 +105,56 @@ fn up(lab: &mut Supervisor) {
 }
 
 #[test]
+fn a_start_that_hangs_is_given_up_and_tried_again() {
+    let mut lab = lab(vec![unit("web", &[], Restart::Always, None)]);
+    assert_eq!(lab.decide(Event::Tick, MS(0)), [Action::Start(Id(0))]);
+    let patience = START_PATIENCE;
+    assert_eq!(lab.next_deadline(), Some(patience));
+    assert_eq!(lab.decide(Event::Tick, patience - MS(1)), []);
+    assert_eq!(
+        lab.decide(Event::Tick, patience),
+        [Action::GiveUp(Id(0))],
+        "once"
+    );
+    assert_eq!(lab.decide(Event::Tick, patience + MS(1)), []);
+    assert_eq!(lab.next_deadline(), None);
+    assert_eq!(lab.decide(Event::StartFailed(Id(0)), patience), []);
+    let pause = restart_delay(0);
+    assert_eq!(
+        lab.decide(Event::Tick, patience + pause),
+        [Action::Start(Id(0))]
+    );
+}
+
+#[test]
+fn a_start_that_hangs_keeps_nobody_from_stopping() {
+    type Asked = fn() -> Event;
+    let kill: Asked = || Event::Kill(ids(&[0]));
+    let cases: [(Asked, Duration); 4] = [
+        (|| Event::Shutdown, START_GRACE),
+        (|| Event::Stop(ids(&[0]), None), START_GRACE),
+        (|| Event::Stop(ids(&[0]), Some(MS(7))), MS(7)),
+        (kill, MS(0)),
+    ];
+    for (asked, grace) in cases {
+        let mut lab = lab(vec![unit("web", &[], Restart::Always, None)]);
+        lab.decide(Event::Tick, MS(0));
+        assert_eq!(lab.decide(asked(), MS(100)), []);
+        assert_eq!(lab.next_deadline(), Some(MS(100) + grace));
+        let actions = lab.decide(Event::Tick, MS(100) + grace);
+        assert_eq!(actions, [Action::GiveUp(Id(0))]);
+        lab.decide(Event::StartFailed(Id(0)), MS(200) + grace);
+        assert!(lab.slot(Id(0)).unwrap().has_ended());
+    }
+    // What came to run after all is stopped in order.
+    let mut lab = lab(vec![unit("web", &[], Restart::Always, None)]);
+    lab.decide(Event::Tick, MS(0));
+    lab.decide(Event::Shutdown, MS(100));
+    let actions = lab.decide(Event::Started(Id(0)), MS(101));
+    assert_eq!(actions, [Action::Stop(Id(0))]);
+}
+
+#[test]
 fn each_instance_waits_for_what_it_depends_on_and_stops_before_it() {
     let mut lab = shop();
     up(&mut lab);
