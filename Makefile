@@ -4,7 +4,7 @@ NETNS := $(CARGO) run --quiet --release --locked -p netns-setup --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs docker-up docker-down docker-build docker-conformance airgap test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file swarm-up swarm-down swarm-rehearse swarm-rehearse-down
+.PHONY: help up down ps logs docker-up docker-down docker-build docker-conformance airgap test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file swarm-up swarm-down swarm-rehearse swarm-rehearse-down backup restore rotate-secrets
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -43,6 +43,15 @@ docker-conformance: ## check the public contract of the shop on Docker Compose (
 
 airgap: ## build stand-ins for the public base images, on a machine that reaches no image registry
 	@docker/airgap/build.sh
+
+backup: ## save both databases of the shop that is up, raw, Compose or Swarm (TO=folder, WAY=raw|compose|swarm)
+	@docker/ops/backup.sh
+
+restore: ## put them back (FROM=folder; FORCE=1: what the shop holds now may go)
+	@docker/ops/restore.sh
+
+rotate-secrets: ## give the shop that is up new passwords and tokens (ONLY="admin-token ..."; else all)
+	@docker/ops/rotate.sh
 
 test: ## install what the tests need and run all of them, the lab's end-to-end test included
 	$(CARGO) test --workspace --locked --no-run

@@ -6,6 +6,9 @@ use crate::config::Secret;
 use crate::problem::{Problem, Slug};
 
 /// What protects administrative calls: `Authorization: Bearer <token>`, compared in constant time.
+///
+/// The secret may hold several tokens, white space between them (no bearer token contains any): each opens. While tokens are
+/// rotated that is the new one and the one before it; whoever has to show a token shows the [`first`].
 #[derive(Debug, Clone, Default)]
 pub struct BearerAuth {
     token: Option<Secret>,
@@ -29,11 +32,29 @@ impl BearerAuth {
                 .detail("this deployment has no token for administrative calls"));
         };
         match bearer(headers) {
-            Some(candidate) if token.matches(candidate) => Ok(()),
+            Some(candidate) if is_one_of(token, candidate) => Ok(()),
             Some(_) => Err(unauthorized("the token is wrong")),
             None => Err(unauthorized("this call needs a bearer token")),
         }
     }
+}
+
+/// The token to show: the first of those that the secret holds.
+pub fn first(tokens: &Secret) -> &str {
+    tokens
+        .expose()
+        .split_ascii_whitespace()
+        .next()
+        .unwrap_or_default()
+}
+
+/// Compares with each token, also after one has matched.
+fn is_one_of(tokens: &Secret, candidate: &[u8]) -> bool {
+    tokens
+        .expose()
+        .split_ascii_whitespace()
+        .map(|token| Secret::new(token).matches(candidate))
+        .fold(false, |matches, one| matches | one)
 }
 
 fn unauthorized(detail: &str) -> Problem {
@@ -73,6 +94,17 @@ mod tests {
         ] {
             let problem = auth.require(&headers(wrong)).unwrap_err();
             assert_eq!(problem.status(), 401, "{wrong}");
+        }
+        let two = Secret::new("new-token\nold-token\n");
+        assert_eq!(first(&two), "new-token");
+        let auth = BearerAuth::new(Some(two));
+        for (value, opens) in [
+            ("Bearer new-token", true),
+            ("Bearer old-token", true),
+            ("Bearer new-token\told-token", false),
+            ("Bearer ", false),
+        ] {
+            assert_eq!(auth.is_authorized(&headers(value)), opens, "{value}");
         }
         assert_eq!(
             BearerAuth::new(None)

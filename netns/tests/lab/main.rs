@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
+mod backup;
 mod codes;
 mod confinement;
 mod cycles;
@@ -30,6 +31,7 @@ mod probe;
 mod refusals;
 mod residue;
 mod robustness;
+mod rotation;
 mod sandbox;
 mod scaling;
 mod setting;
@@ -62,6 +64,8 @@ enum Story {
     Robustness,
     Cycles,
     Shop,
+    Backup,
+    Rotation,
     Uplink,
     Neighbours,
     Confinement,
@@ -83,6 +87,8 @@ const STORIES: &[(&str, Story)] = &[
     ("robustness", Story::Robustness),
     ("cycles", Story::Cycles),
     ("shop", Story::Shop),
+    ("backup", Story::Backup),
+    ("rotation", Story::Rotation),
     ("uplink", Story::Uplink),
     ("neighbours", Story::Neighbours),
     ("confinement", Story::Confinement),
@@ -105,6 +111,8 @@ impl Story {
             Self::Robustness => robustness::tell(steps, setting).await,
             Self::Cycles => cycles::tell(steps, setting).await,
             Self::Shop => shop::tell(steps, setting).await,
+            Self::Backup => backup::tell(steps, setting).await,
+            Self::Rotation => rotation::tell(steps, setting).await,
             Self::Uplink => uplink::tell(steps, setting).await,
             Self::Neighbours => neighbours::tell(steps, setting).await,
             Self::Confinement => confinement::tell(steps, setting).await,

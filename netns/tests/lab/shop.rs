@@ -271,6 +271,13 @@ pub(crate) async fn get(lab: &Lab<'_>, path: &str) -> Result<reqwest::Response> 
 }
 
 pub(crate) async fn order(lab: &Lab<'_>) -> Result<Value> {
+    let (code, order) = try_order(lab).await?;
+    ensure!(code == 201, "{code}: {order}");
+    Ok(serde_json::from_str(&order)?)
+}
+
+/// Status and body of the answer to an order.
+pub(crate) async fn try_order(lab: &Lab<'_>) -> Result<(reqwest::StatusCode, String)> {
     let body =
         json!({"customer_id": "the-lab-test", "items": [{"product_id": "1", "quantity": 1}]});
     let key = format!(
@@ -282,9 +289,7 @@ pub(crate) async fn order(lab: &Lab<'_>) -> Result<Value> {
         .header("idempotency-key", key)
         .json(&body);
     let answer = request.send().await?;
-    let (code, order) = (answer.status(), answer.text().await?);
-    ensure!(code == 201, "{code}: {order}");
-    Ok(serde_json::from_str(&order)?)
+    Ok((answer.status(), answer.text().await?))
 }
 
 async fn still_there(lab: &Lab<'_>, order: &Value) -> Result<()> {

@@ -14,6 +14,7 @@ use super::address::advertised;
 use super::client::{CALL_TIMEOUT, backoff, client, url};
 use super::resolve::{RegistryUrl, replicas};
 use super::{PutInstance, ServiceName, Ttl};
+use crate::auth;
 use crate::clock;
 use crate::config::{ConfigError, RegistryConfig};
 use crate::http_layer::Identity;
@@ -251,7 +252,7 @@ impl Registrar {
             .request(method, url(replica, &format!("{}{suffix}", self.path)));
         let request = request.timeout(CALL_TIMEOUT);
         match &self.config.token {
-            Some(token) => request.bearer_auth(token.expose()),
+            Some(token) => request.bearer_auth(auth::first(token)),
             None => request,
         }
     }
