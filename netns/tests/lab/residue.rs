@@ -27,7 +27,7 @@ impl Snapshot {
         {
             // Uplinks of other labs that root runs come and go; this lab's own is looked for by its name below.
             let name = link["ifname"].as_str().context("ifname")?;
-            if !name.starts_with("ul-") {
+            if !name.starts_with("ul-") && !is_an_engines_link(name) {
                 things.insert(format!("link {name}"));
             }
         }
@@ -39,12 +39,14 @@ impl Snapshot {
                     .as_array()
                     .into_iter()
                     .flatten()
+                    .filter(|rule| !is_an_engines_rule(rule))
                     .map(|rule| format!("rule {rule}")),
             );
         }
         things.extend(
             std::fs::read_to_string("/proc/mounts")?
                 .lines()
+                .filter(|mount| !is_an_engines_mount(mount))
                 .map(|mount| format!("mount {mount}")),
         );
         for entry in std::fs::read_dir("/run/netns").into_iter().flatten() {
@@ -84,6 +86,36 @@ impl Snapshot {
         })
         .await
     }
+}
+
+/// Containers of a Docker engine on this machine come and go at any moment: its bridges and veth pairs are named by it alone,
+fn is_an_engines_link(name: &str) -> bool {
+    let numbered = |prefix: &str, digits: usize| {
+        name.strip_prefix(prefix).is_some_and(|rest| {
+            rest.len() == digits && rest.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    };
+    numbered("br-", 12) || numbered("veth", 7) || name.starts_with("docker")
+}
+
+/// its rules are in the tables of iptables, which a lab does not use,
+fn is_an_engines_rule(object: &Value) -> bool {
+    let inner = object.as_object().and_then(|kinds| kinds.values().next());
+    inner.is_some_and(|inner| {
+        let table = inner["table"].as_str().or(inner["name"].as_str());
+        ["ip", "ip6"].contains(&inner["family"].as_str().unwrap_or_default())
+            && table.is_some_and(|table| ["filter", "nat", "raw", "mangle"].contains(&table))
+    })
+}
+
+/// and its mounts are layers of images and the namespaces that it holds.
+fn is_an_engines_mount(mount: &str) -> bool {
+    let mut fields = mount.split(' ').skip(1);
+    let (at, kind) = (fields.next().unwrap_or_default(), fields.next());
+    kind == Some("overlay")
+        || ["/var/lib/docker/", "/run/docker/"]
+            .iter()
+            .any(|folder| at.starts_with(folder))
 }
 
 fn json(command: &mut Command) -> Result<Value> {
