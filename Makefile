@@ -25,7 +25,7 @@ logs: ## follow every instance's log
 
 # What images are marked with; an address of the repository without what one logs in with.
 docker-up docker-build: export REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
-docker-up docker-build: export SOURCE ?= $(or $(shell git remote get-url origin 2>/dev/null | sed 's|://[^/]*@|://|'),unknown)
+docker-up docker-build: export SOURCE ?= $(or $(shell git remote get-url origin 2>/dev/null | sed -n 's|^\([a-z+]*://\)\([^/]*@\)*|\1|p'),unknown)
 
 docker-up: ## the same shop on Docker Compose: build, bring up, wait until it is healthy
 	@docker/preflight.sh
