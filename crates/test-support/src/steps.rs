@@ -58,7 +58,7 @@ impl Steps {
 
     /// Notes a step that could not even be tried.
     pub fn fail(&mut self, name: &str, error: &anyhow::Error) {
-        println!("test {}: {name} ... FAILED\n{error:#}", self.who);
+        println!("test {}: {name} ... FAILED", self.who);
         self.failures
             .push(format!("---- {}: {name} ----\n{error:#}\n", self.who));
     }

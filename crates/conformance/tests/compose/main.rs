@@ -12,6 +12,7 @@
 mod docker;
 mod egress;
 mod engine;
+mod flat;
 mod hardening;
 mod images;
 mod leftovers;
@@ -34,6 +35,7 @@ use test_support::Steps;
 enum Story {
     Images,
     Shop,
+    Flat,
     Old,
 }
 
@@ -41,6 +43,7 @@ enum Story {
 const STORIES: &[(&str, Story)] = &[
     ("images", Story::Images),
     ("shop", Story::Shop),
+    ("flat", Story::Flat),
     ("old", Story::Old),
 ];
 
@@ -49,6 +52,7 @@ impl Story {
         match self {
             Self::Images => images::tell(steps, engine).await,
             Self::Shop => shop::tell(steps, engine).await,
+            Self::Flat => flat::tell(steps, engine).await,
             Self::Old => old::tell(steps, engine).await,
         }
     }

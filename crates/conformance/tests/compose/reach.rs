@@ -103,6 +103,11 @@ impl Tried {
         format!("from {} containers: {}", self.from, counts.join(", "))
     }
 
+    /// Whether every address of every container was reached.
+    pub(crate) fn reached_all(&self) -> bool {
+        !self.counts.contains_key(&Reached::Not)
+    }
+
     /// Who shares a network with the shop's own services and begins no flow, as a database, can call none of them: they bind
     /// no port there.
     pub(crate) fn keeps_stores_passive(&self, stack: &Stack) -> Result<()> {
