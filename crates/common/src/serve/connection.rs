@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
@@ -24,6 +25,9 @@ use super::{BoxError, Limits, Peer};
 use crate::lifecycle::Shutdown;
 use crate::problem::{Problem, Slug};
 
+/// Who has connected a moment before the door closes is about to ask, and would take being hung up on for a failure.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
+
 /// Serves one accepted connection to its end: until the client leaves, a deadline passes, `shutdown` begins (the next answer
 /// is the last) or closes (the request in flight is finished), or `abort` (it is not).
 pub async fn serve_connection<S, B>(
@@ -39,6 +43,7 @@ pub async fn serve_connection<S, B>(
     B::Error: Into<BoxError>,
 {
     let requests = Arc::new(Requests::default());
+    let asked = Arc::clone(&requests);
     let io = Deadlined::new(stream, Arc::clone(&requests), limits);
     let ending = shutdown.clone();
     let handler = service_fn(move |mut request: Request<Incoming>| {
@@ -71,11 +76,23 @@ pub async fn serve_connection<S, B>(
         biased;
         ended = connection.as_mut() => ended,
         () = shutdown.closing() => {
-            connection.as_mut().graceful_shutdown();
+            let fresh = async {
+                if asked.begun.load(Ordering::Relaxed) == 0 {
+                    tokio::time::sleep(FIRST_REQUEST).await;
+                }
+            };
             tokio::select! {
                 biased;
-                ended = connection => ended,
+                ended = connection.as_mut() => ended,
                 () = abort.cancelled() => return,
+                () = fresh => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        biased;
+                        ended = connection => ended,
+                        () = abort.cancelled() => return,
+                    }
+                }
             }
         }
     };

@@ -243,6 +243,27 @@ async fn once_the_end_has_begun_each_answer_is_the_last_of_its_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_just_connected_when_the_door_closes_may_ask_once() {
+    let running = start(|_| ()).await;
+    let (mut quick, mut silent) = (running.connect().await, running.connect().await);
+    let begun = clock::now();
+    running.shutdown.close();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    quick
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let (head, _) = answer(&mut quick).await;
+    assert!(
+        head.starts_with("HTTP/1.1 200") && head.contains("connection: close"),
+        "{head}"
+    );
+    closed(&mut silent).await;
+    about(begun.elapsed(), Duration::from_millis(500));
+    running.ended.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_drain_deadline_cuts_off_what_does_not_finish() {
     let running = start(|_| ()).await;
     let mut stream = running.connect().await;
