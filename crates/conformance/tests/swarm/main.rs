@@ -1,0 +1,137 @@
+//! The Swarm way, end to end: three Docker hosts on this machine (`docker/swarm/hosts.sh`), the generated stack on them, tried from
+//! outside, on the wire, through updates and the loss of a host.
+//!
+//! One story after another, since a Swarm is brought up once and looked at from many sides: hence no libtest harness. The hosts
+//! have names, a network and a folder of their own, so that they stand beside other rehearsals and engines, and nothing of them stays.
+//! The images come from the engine that `docker` talks to, where they are built, unless `TAG` names some that are there.
+//!
+//! Skipped, by name, where there is no root or no engine, unless `REQUIRE_DOCKER` is set.
+
+#![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
+
+mod command;
+mod customers;
+mod leftovers;
+mod loss;
+mod refusals;
+mod rehearsal;
+mod updates;
+mod wire;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use conformance::Shop;
+use test_support::Steps;
+
+use crate::leftovers::Leftovers;
+use crate::rehearsal::{HOSTS, Rehearsal};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        println!("swarm: test");
+        return ExitCode::SUCCESS;
+    }
+    let mut filters = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .peekable();
+    let is_chosen =
+        filters.peek().is_none() || filters.any(|filter| "swarm".contains(filter.as_str()));
+    let mut steps = Steps::begin("swarm");
+    if is_chosen {
+        // One thread: what it starts dies with it (see `command`).
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .expect("a runtime starts")
+            .block_on(tell(&mut steps));
+    }
+    steps.end()
+}
+
+async fn tell(steps: &mut Steps) {
+    if let Err(why) = rehearsal::is_possible().await {
+        if std::env::var_os("REQUIRE_DOCKER").is_some() {
+            let why = why.context("REQUIRE_DOCKER is set, and hosts cannot be rehearsed");
+            return steps.fail("hosts can be rehearsed", &why);
+        }
+        steps.skip(
+            "the shop on a Swarm of three hosts",
+            &format!("{why:#}; to try it: sudo sh docker/engine.sh, then make test as root"),
+        );
+        return;
+    }
+    let rehearsal = Rehearsal::new();
+    let brought_up = async {
+        rehearsal::sweep().await?;
+        rehearsal.up().await
+    };
+    if steps
+        .step("three hosts come up", brought_up)
+        .await
+        .is_some()
+    {
+        told_on(&rehearsal, steps).await;
+    }
+    steps.step("down leaves nothing", ended(&rehearsal)).await;
+}
+
+async fn told_on(rehearsal: &Rehearsal, steps: &mut Steps) {
+    let Some(()) = steps
+        .step("the hosts have the images", rehearsal.load())
+        .await
+    else {
+        return;
+    };
+    refusals::tell(steps, rehearsal).await;
+    let Some(seconds) = steps
+        .step("every task is healthy", rehearsal.deploy())
+        .await
+    else {
+        return;
+    };
+    steps.figure("from deploying to healthy", format!("{seconds:.0} s"));
+    for host in [2, 3] {
+        let name = format!("host{host} keeps the contract");
+        if let Some(kept) = steps.step(&name, contract(rehearsal, host)).await {
+            steps.figure("statements that hold", kept);
+        }
+    }
+    let seen = steps.step(
+        "hosts talk over VXLAN, and only so",
+        wire::is_encapsulated(rehearsal),
+    );
+    if let Some(seen) = seen.await {
+        steps.figure("on the wire", seen);
+    }
+    updates::tell(steps, rehearsal).await;
+    loss::tell(steps, rehearsal).await;
+}
+
+/// The whole public contract, the admin rules too, through one host.
+async fn contract(rehearsal: &Rehearsal, host: usize) -> Result<usize> {
+    let token = rehearsal.secret("admin-token")?;
+    let report = conformance::run(&Shop::new(&rehearsal.url(host), Some(token))?, |_| ()).await;
+    ensure!(
+        report.failed == 0 && report.skipped == 0,
+        "{report}\n{}",
+        report.failures()
+    );
+    Ok(report.ok)
+}
+
+/// What is looked for is there before, in each kind, and nowhere afterwards.
+async fn ended(rehearsal: &Rehearsal) -> Result<()> {
+    let there = Leftovers::of(rehearsal)?;
+    ensure!(
+        there.0.values().all(|found| !found.is_empty()),
+        "of {HOSTS} hosts that are up should be seen, but: {there}"
+    );
+    rehearsal.down().await?;
+    let left = Leftovers::of(rehearsal)?;
+    ensure!(left.0.values().all(Vec::is_empty), "{left}");
+    Ok(())
+}
