@@ -151,6 +151,11 @@ mod tests {
             ]
         );
         assert_eq!(judged(up, said(true, "1.29.2", ""))[1].0, State::Note);
+        let old = said(true, r#"{"Server":{"Version":"19.03.8"}}"#, "");
+        assert_eq!(
+            judged(old, compose())[0],
+            (State::Note, "version 19.03.8, older than 20.10".into())
+        );
         let client = r#"{"Client":{"Version":"28.2.2"},"Server":null}"#;
         for (err, state, found) in [
             (

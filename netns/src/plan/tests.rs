@@ -57,6 +57,25 @@ fn addresses(plan: &Plan) -> BTreeMap<&str, String> {
 }
 
 #[test]
+fn a_fixed_address_is_nobody_elses() {
+    // Without an `ip_range` others are numbered from the whole subnet, in which it lies.
+    let plan = plan(
+        &project(
+            "services:\n  a: {image: redis, networks: {n: {ipv4_address: 10.9.0.2}}}\n  b: {image: redis, networks: [n]}\nnetworks: {n: {ipam: {config: [{subnet: 10.9.0.0/24}]}}}\n",
+        ),
+        &Scale::new(),
+    )
+    .unwrap();
+    let expected = [("a-1", "10.9.0.2/24"), ("b-1", "10.9.0.3/24")];
+    assert_eq!(
+        addresses(&plan),
+        expected
+            .map(|(name, address)| (name, address.to_owned()))
+            .into()
+    );
+}
+
+#[test]
 fn the_repositorys_file_is_planned() {
     let plan = repository(&[("product-service", 3)]);
     let expected = BTreeMap::from([

@@ -47,8 +47,8 @@ pub(super) async fn is_throttled(lab: &Lab<'_>) -> Result<f64> {
     })
     .await?;
     let share = (used()? - before).as_secs_f64() / began.elapsed().as_secs_f64();
-    // Less is a machine with others on it; more is no limit.
-    ensure!((0.05..0.25).contains(&share), "it got {share:.3}");
+    // Less is a machine with others on it, however little; more is no limit.
+    ensure!(share < 0.25, "it got {share:.3}");
     ensure!(group.number("cpu", &["cpu.stat"], "nr_throttled ")? > 0);
     let throttled = || -> Result<u64> {
         let nanoseconds = group.number("cpu", &["cpu.stat"], "throttled_time ");
