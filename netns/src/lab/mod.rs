@@ -38,6 +38,7 @@ pub mod groups;
 pub mod init;
 pub mod launch;
 pub mod listen;
+mod lock;
 pub mod logs;
 pub mod processes;
 pub mod protocol;

@@ -22,15 +22,27 @@ pub struct Process {
     pub childrens_ticks: u64,
     /// Threads.
     pub threads: u64,
-    /// When it was started, in [`TICKS`] since the machine was.
+    /// When it was started, in [`TICKS`] since the machine was: the same in every PID namespace.
     pub started: u64,
+    /// Whether it has ended, and has not been collected yet.
+    pub has_ended: bool,
 }
 
 impl Process {
     /// Reads a process; `None`: it has ended.
     #[must_use]
     pub fn read(pid: i32) -> Option<Self> {
-        parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        Self::of(&pid.to_string())
+    }
+
+    /// Reads the calling process; `None` where there is no `/proc`.
+    #[must_use]
+    pub fn own() -> Option<Self> {
+        Self::of("self")
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        parse(&fs::read_to_string(format!("/proc/{name}/stat")).ok()?)
     }
 }
 
@@ -50,6 +62,7 @@ fn parse(stat: &str) -> Option<Process> {
         childrens_ticks: count(16)? + count(17)?,
         threads: count(20)?,
         started: count(22)?,
+        has_ended: ["Z", "X"].contains(fields.first()?),
     })
 }
 
@@ -136,6 +149,7 @@ mod tests {
                 childrens_ticks: 10,
                 threads: 5,
                 started: 9000
+    has_ended: false,
             }
         );
         assert_eq!(parse("71 (a"), None);

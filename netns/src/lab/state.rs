@@ -4,23 +4,26 @@
 //! <base>/<project>/volumes/<name>/     named volumes; they survive `down`
 //! <base>/<project>/logs/<instance>.log standard output and error of each instance
 //! <base>/<project>/run/                scripts shown to sandboxes
-//! <base>/<project>/lock                flock'ed by the lab's first process as long as it lives
-//! <base>/<project>/pid                 that process, as the host numbers it, and when it began
+//! <base>/<project>/lock                locked by the lab's first process as long as it lives
+//! <base>/<project>/pid                 that process, as the host numbers it, when it began, and the version of its protocol
 //! <base>/<project>/cgroups             its control groups on the host, to be removed when it has ended
 //! <base>/<project>/control.sock        see `protocol`
 //! ```
 //! The lock is the truth: the kernel drops it when its holder ends in any way, so that a pid file or socket left behind by a
 //! killed lab never counts.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use nix::unistd::{Pid, Uid, User};
 
+use super::lock;
+use super::processes::Process;
+use super::protocol::VERSION;
 use crate::compose::FileKind;
 use crate::kernel::wait_for_end;
 
@@ -163,25 +166,19 @@ impl StateDir {
     /// When the lock file cannot be opened.
     pub fn try_lock(&self) -> io::Result<Option<Flock<File>>> {
         let path = self.lock_file();
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| named(&error, &path))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(lock)),
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, error)) => Err(named(&error.into(), &path)),
-        }
+        lock::take(&path).map_err(|error| named(&error, &path))
     }
 
-    /// Whether a lab runs from this folder. Creates nothing.
+    /// Whether a lab runs from this folder. Creates and takes nothing: however many look, none is taken for a lab.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.lock_file().exists() && matches!(self.try_lock(), Ok(None))
+        lock::is_taken(&self.lock_file()).unwrap_or(false) || self.is_up_of_old()
+    }
+
+    /// Whether a lab runs whose lock cannot be looked at: those that did not note the version of their protocol have the other one.
+    fn is_up_of_old(&self) -> bool {
+        let noted = Noted::read(&self.pid_file());
+        noted.is_some_and(|noted| noted.version.is_none() && noted.runs())
     }
 
     /// Waits, at most for `timeout`, until whatever is left of a lab that has let go of its lock has ended too: the kernel closes the
@@ -190,38 +187,26 @@ impl StateDir {
     /// # Errors
     /// When the kernel refuses to wait.
     pub fn wait_for_remains(&self, timeout: Duration) -> io::Result<bool> {
-        match self.pid() {
-            // The number may be somebody else's by now, even another lab's: only one that began at the same moment is meant.
-            Some(pid) if began(&pid.to_string()) == self.noted_beginning() => {
-                wait_for_end(Pid::from_raw(pid), timeout)
-            }
+        match Noted::read(&self.pid_file()) {
+            // The number may be somebody else's by now, even another lab's.
+            Some(noted) if noted.is_there() => wait_for_end(Pid::from_raw(noted.pid), timeout),
             _ => Ok(true),
         }
     }
 
-    /// Notes the lab's first process, which is the caller, and when it began.
+    /// Notes the lab's first process, which is the caller, when it began, and the version of the control protocol that it speaks.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write_pid(&self, pid: i32) -> io::Result<()> {
-        let began = began("self").unwrap_or_default();
-        fs::write(self.pid_file(), format!("{pid} {began}\n"))
-    }
-
-    fn noted_beginning(&self) -> Option<u64> {
-        let text = fs::read_to_string(self.pid_file()).ok()?;
-        text.split_whitespace().nth(1)?.parse().ok()
+        let began = Process::own().map(|own| own.started).unwrap_or_default();
+        fs::write(self.pid_file(), format!("{pid} {began} {VERSION}\n"))
     }
 
     /// The lab's first process, as the host numbers it. Only means anything while [`StateDir::is_up`].
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
-        fs::read_to_string(self.pid_file())
-            .ok()?
-            .split_whitespace()
-            .next()?
-            .parse()
-            .ok()
+        Noted::read(&self.pid_file()).map(|noted| noted.pid)
     }
 
     /// Removes what describes a running lab: pid file, control socket, scripts. The caller holds the lock, or knows the lab gone.
@@ -246,13 +231,34 @@ impl StateDir {
     }
 }
 
-/// When a process began, in clock ticks since the machine was started (`starttime` in `proc_pid_stat(5)`), the same in every PID
-/// namespace; `None`: it is gone.
-fn began(process: &str) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The program's name, in parentheses, may hold anything; the state follows it.
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(19)?.parse().ok()
+/// What the pid file says.
+#[derive(Debug, Clone, Copy)]
+struct Noted {
+    pid: i32,
+    /// When it began, in [`TICKS`](super::processes::TICKS) since the machine was started: the same in every PID namespace.
+    began: Option<u64>,
+    version: Option<u32>,
+}
+
+impl Noted {
+    fn read(file: &Path) -> Option<Self> {
+        let text = fs::read_to_string(file).ok()?;
+        let mut words = text.split_whitespace();
+        Some(Self {
+            pid: words.next()?.parse().ok()?,
+            began: words.next().and_then(|word| word.parse().ok()),
+            version: words.next().and_then(|word| word.parse().ok()),
+        })
+    }
+
+    /// Whether that process is there, not one that has got its number since; it may have ended and not been collected.
+    fn is_there(&self) -> bool {
+        Process::read(self.pid).is_some_and(|process| Some(process.started) == self.began)
+    }
+
+    fn runs(&self) -> bool {
+        self.is_there() && Process::read(self.pid).is_some_and(|process| !process.has_ended)
+    }
 }
 
 fn named(error: &io::Error, path: &Path) -> io::Error {
@@ -272,7 +278,7 @@ mod tests {
         state.write_pid(this).unwrap();
         assert_eq!(state.pid(), Some(this));
         assert!(!state.wait_for_remains(Duration::from_millis(1)).unwrap());
-        let earlier = began("self").unwrap() - 1;
+        let earlier = Process::own().unwrap().started - 1;
         fs::write(state.pid_file(), format!("{this} {earlier}\n")).unwrap();
         assert!(state.wait_for_remains(Duration::from_millis(1)).unwrap());
     }
@@ -293,6 +299,12 @@ mod tests {
         assert!(state.is_up() && state.try_lock().unwrap().is_none());
         drop(lock);
         assert!(!state.is_up());
+        // One of an earlier version, whose lock cannot be looked at.
+        let own = (std::process::id(), Process::own().unwrap().started);
+        fs::write(state.pid_file(), format!("{} {}\n", own.0, own.1)).unwrap();
+        assert!(state.is_up());
+        fs::write(state.pid_file(), format!("{} {}\n", own.0, own.1 - 1)).unwrap();
+        assert!(!state.is_up(), "somebody else has its number");
         state.remove_runtime_files();
         assert!(state.pid().is_none() && !state.control().exists() && state.volumes().exists());
     }
