@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use clap::Args;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::args::Global;
@@ -20,6 +22,8 @@ use crate::lab::groups;
 use crate::lab::protocol::{Reply, Request, Steer};
 use crate::lab::state::StateDir;
 
+/// How long a lab that says nothing of it may take to go down: its instances' grace periods, one after the other.
+const GOING: Duration = Duration::from_secs(120);
 /// How long the lab may take to end once everything in it has.
 const END: Duration = Duration::from_secs(10);
 
@@ -52,10 +56,17 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
         .into_owned();
     let clock = Clock::start();
     if state.is_up() {
-        if let Some(timeout) = down.timeout {
-            hurry(&state, timeout)?;
+        if ps::is_of_another_version(&state) {
+            say(&format!(
+                "{name} was brought up by another version of netns-setup: its first process is told to stop"
+            ));
+            terminate(&state)?;
+        } else {
+            if let Some(timeout) = down.timeout {
+                hurry(&state, timeout)?;
+            }
+            stop(&state)?;
         }
-        stop(&state)?;
         say(&format!(
             "{name} is down after {:.1} s: every process, namespace, link and rule is gone",
             clock.now().as_secs_f64()
@@ -134,6 +145,20 @@ fn stop(state: &StateDir) -> Result<(), Failure> {
     {
         Some(false) => Err(does_not_end()),
         _ => Ok(()),
+    }
+}
+
+/// Ends a lab that cannot be asked: its first process takes this signal for a wish to go down, whatever its version.
+fn terminate(state: &StateDir) -> Result<(), Failure> {
+    let first = Pid::from_raw(state.pid().ok_or_else(does_not_end)?);
+    match kill(first, Signal::SIGTERM) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => return Err(std::io::Error::from(errno).into()),
+    }
+    if wait_for_end(first, GOING)? {
+        Ok(())
+    } else {
+        Err(does_not_end())
     }
 }
 

@@ -155,7 +155,7 @@ pub(super) fn stream(
     drop(pty);
     match reply {
         Some(Reply::Exited { code }) => Ok(u8::try_from(code).unwrap_or(Code::Failed as u8)),
-        Some(Reply::Error { message, code }) => Err(Failure {
+        Some(Reply::Error { message, code, .. }) => Err(Failure {
             code: code.unwrap_or(Code::Failed as u8),
             message: format!("error: {message}"),
         }),

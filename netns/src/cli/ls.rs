@@ -100,6 +100,7 @@ fn found(name: String, state: &StateDir) -> Found {
     let status: Option<Status> = up.then(|| ps::status(state).ok()).flatten();
     let word = match &status {
         _ if !up => "down",
+        None if ps::is_of_another_version(state) => "other version",
         None => "silent",
         Some(status) if status.stopping => "stopping",
         Some(status) if status.ready_ms.is_none() => "starting",
@@ -135,7 +136,7 @@ fn shown(labs: &[Found]) -> String {
         .map(|lab| {
             let status = match lab.status {
                 "up" => paint.good(lab.status),
-                "silent" => paint.bad(lab.status),
+                "silent" | "other version" => paint.bad(lab.status),
                 other => other.to_owned(),
             };
             let file = lab.files.first().map_or_else(dash, |file| {

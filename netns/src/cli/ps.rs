@@ -208,6 +208,11 @@ pub(super) fn ask(state: &StateDir) -> std::io::Result<Option<Reply>> {
     Client::ask(&state.control(), Request::Status, &[])?.reply()
 }
 
+/// Whether a lab is there that was brought up by another version of this program: the two do not understand each other.
+pub(super) fn is_of_another_version(state: &StateDir) -> bool {
+    matches!(ask(state), Err(error) if error.kind() == ErrorKind::Unsupported)
+}
+
 /// A lab whose first process is stopped, or hangs.
 pub(super) fn mute(state: &StateDir) -> Failure {
     Failure::new(

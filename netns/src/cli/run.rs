@@ -83,7 +83,8 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
         let wait_ms = Some(millis(WAIT));
         let ended = change::scale(&loaded, &status, scale, BTreeSet::clone(&needed), wait_ms)?;
         if ended.code != 0 {
-            return Err(Failure::new(Code::Failed, ""));
+            let why = format!("error: {service} was not run: what it depends on did not come up");
+            return Err(Failure::new(Code::Failed, why));
         }
     }
     let tty = !run.no_tty && is_terminal();

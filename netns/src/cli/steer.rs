@@ -110,7 +110,7 @@ pub(super) fn ask(
             Reply::Done { touched, .. } => {
                 return Ok(Ended { code: 0, touched });
             }
-            Reply::Error { message, code } => {
+            Reply::Error { message, code, .. } => {
                 return Err(Failure {
                     code: code.unwrap_or(Code::Failed as u8),
                     message: format!("error: {message}"),

@@ -249,7 +249,9 @@ fn running(name: &str, state: &StateDir, clock: Clock) -> Result<Option<Status>,
                 }
             }
             // Between the lock and the socket, on its way up or down, there is nobody to ask.
-            Err(_) if clock.now() < MUTE => std::thread::sleep(MUTE_PAUSE),
+            Err(_) if clock.now() < MUTE && !ps::is_of_another_version(state) => {
+                std::thread::sleep(MUTE_PAUSE);
+            }
             Err(failure) => return Err(failure),
         }
     }

@@ -1,4 +1,5 @@
-//! The system calls that have no safe wrapper: the crate's only unsafe code.
+//! The system calls that have no safe wrapper: the crate's only unsafe code, but for the child of `doctor` that tries namespaces before its
+//! `exec`.
 #![expect(
     unsafe_code,
     reason = "fork, mount_setattr, close_range, pidfd_open, getxattr, keyctl, signal and the terminal ioctls have no safe wrapper in std or nix"
@@ -160,7 +161,7 @@ pub(crate) fn window(terminal: BorrowedFd<'_>) -> Option<(u16, u16)> {
 
 /// Owns a descriptor that the kernel has just handed to this process in a message (`SCM_RIGHTS`).
 pub(crate) fn adopt(received: RawFd) -> OwnedFd {
-    // SAFETY: descriptors received in a control message are new ones of this process, owned by nobody yet; the one caller passes
+    // SAFETY: descriptors received in a control message are new ones of this process, owned by nobody yet; the callers pass
     // exactly those.
     unsafe { OwnedFd::from_raw_fd(received) }
 }

@@ -14,7 +14,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
 };
 
-use super::protocol::{Envelope, Reply, Request, VERSION, line};
+use super::protocol::{Envelope, OTHER_VERSION, Reply, Request, VERSION, line};
 
 /// How long a lab may take to say how it stands.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -75,14 +75,15 @@ impl Client {
     /// five seconds at most.
     ///
     /// # Errors
-    /// When the connection breaks, what arrives is no answer, or the lab does not answer ([`io::ErrorKind::TimedOut`]).
+    /// When the connection breaks, the lab speaks another version of the protocol ([`io::ErrorKind::Unsupported`]), or does not answer
+    /// ([`io::ErrorKind::TimedOut`]).
     pub fn reply(&mut self) -> io::Result<Option<Reply>> {
         loop {
             match self.reader.read_until(b'\n', &mut self.partial) {
                 Ok(0) => return Ok(None),
                 Ok(_) => {
                     let line = std::mem::take(&mut self.partial);
-                    return Ok(Some(serde_json::from_slice(&line)?));
+                    return understood(&line).map(Some);
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
@@ -108,6 +109,24 @@ impl Client {
     #[must_use]
     pub fn stream(&self) -> &UnixStream {
         self.reader.get_ref()
+    }
+}
+
+/// The answer, if it is one of this version. A lab of any other version refuses what this one asks for.
+fn understood(line: &[u8]) -> io::Result<Reply> {
+    let other = |theirs: String| {
+        let message = format!(
+            "this lab was brought up by another version of netns-setup ({theirs})\n = help: {OTHER_VERSION}"
+        );
+        io::Error::new(io::ErrorKind::Unsupported, message)
+    };
+    match serde_json::from_slice(line) {
+        Ok(Reply::Error { v, message, .. }) if v != VERSION => Err(other(match v {
+            0 => format!("it says: {message}"),
+            v => format!("it speaks version {v} of the control protocol, this one {VERSION}"),
+        })),
+        Ok(reply) => Ok(reply),
+        Err(error) => Err(other(format!("what it answers is not understood: {error}"))),
     }
 }
 
@@ -159,6 +178,34 @@ fn by_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lab_of_another_version_is_told_from_one_that_refuses() {
+        let of = |line: &str| understood(line.as_bytes());
+        let refusal = Reply::refusal("no service is named x", Some(64));
+        let ours = serde_json::to_string(&refusal).unwrap();
+        assert_eq!(of(&ours).unwrap(), refusal);
+        for (line, words) in [
+            // As versions 1 and 2 said it.
+            (
+                r#"{"reply":"error","message":"not a request: unknown variant `run`","code":null}"#,
+                "unknown variant",
+            ),
+            (
+                r#"{"reply":"error","message":"later","code":null,"v":4}"#,
+                "version 4",
+            ),
+            (r#"{"reply":"something_new"}"#, "not understood"),
+        ] {
+            let error = of(line).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+            let said = error.to_string();
+            assert!(
+                said.contains(words) && said.contains(OTHER_VERSION),
+                "{said}"
+            );
+        }
+    }
 
     #[test]
     fn a_long_path_is_no_obstacle() {

@@ -148,8 +148,8 @@ mod tests {
                 ticks: 200,
                 childrens_ticks: 10,
                 threads: 5,
-                started: 9000
-    has_ended: false,
+                started: 9000,
+                has_ended: false,
             }
         );
         assert_eq!(parse("71 (a"), None);

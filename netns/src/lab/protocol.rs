@@ -16,8 +16,12 @@ use crate::lab::events::Event;
 use crate::lab::usage::Usages;
 use crate::plan::{Direct, Held};
 
-/// The protocol's version. A lab that was started by another version of the program is told from a broken one by it.
-pub const VERSION: u32 = 2;
+/// The protocol's version: to be counted up with every change of what is said. Whoever asks says it, and so does whoever refuses: a lab
+/// that was brought up by another version of the program is told from one that refuses for a reason.
+pub const VERSION: u32 = 3;
+
+/// What to do about a lab that was brought up by another version.
+pub const OTHER_VERSION: &str = "`netns-setup down`, then `netns-setup up`";
 
 /// Longest request line in bytes.
 pub const MAX_REQUEST: usize = 4 << 20;
@@ -220,7 +224,22 @@ pub enum Reply {
         /// The exit code that goes with it; `None`: that of any failure.
         #[serde(default)]
         code: Option<u8>,
+        /// [`VERSION`] of who refuses; 0: one from before it was said.
+        #[serde(default)]
+        v: u32,
     },
+}
+
+impl Reply {
+    /// A request that cannot be met: what is wrong, and the exit code that goes with it if it is not that of any failure.
+    #[must_use]
+    pub fn refusal(message: impl Into<String>, code: Option<u8>) -> Self {
+        Self::Error {
+            message: message.into(),
+            code,
+            v: VERSION,
+        }
+    }
 }
 
 /// Something that happened while the lab comes up or goes down. Times are milliseconds since its first process began.
@@ -447,7 +466,7 @@ pub fn parse_request(line: &[u8]) -> Result<Request, String> {
     }
     match serde_json::from_slice::<Version>(line) {
         Ok(Version { v }) if v != VERSION => Err(format!(
-            "this lab speaks version {VERSION} of the control protocol and was asked in version {v}: use the netns-setup that started it"
+            "this lab speaks version {VERSION} of the control protocol and was asked in version {v}\n = help: {OTHER_VERSION}"
         )),
         _ => serde_json::from_slice::<Envelope>(line)
             .map(|envelope| envelope.request)

@@ -57,6 +57,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step(
+            "a one-off instance whose end could not be carried out whole is not brought back by the next change",
+            not_dismissed(&lab),
+        )
+        .await;
+    steps
+        .step(
             "programs whose start hangs keep nobody waiting, neither `exec` nor `down`",
             hang(&lab),
         )
@@ -100,6 +106,39 @@ async fn not_executed(lab: &Lab<'_>) -> Result<()> {
         ensure!(now == before, "{before:#?}, then {now:#?}");
     }
     Ok(())
+}
+
+/// What is in the way of the names that others know: a folder among the files.
+async fn not_dismissed(lab: &Lab<'_>) -> Result<()> {
+    let before = links(lab).await?;
+    let are = |count: usize| async move {
+        test_support::eventually("the router's links", || async {
+            let now = links(lab).await?;
+            ensure!(now == count, "{now}, not {count}");
+            Ok(())
+        })
+        .await
+    };
+    let mut asker = lab.spawn(&["run", "-T", "--name", "late", "steady"])?;
+    are(before + 1).await?;
+    let obstacle = lab.state().join("run/hosts/obstacle");
+    std::fs::create_dir(&obstacle)?;
+    asker.kill().await?;
+    are(before).await?;
+    let run = [
+        "run",
+        "-T",
+        "--name",
+        "other",
+        "--entrypoint",
+        "/bin/true",
+        "steady",
+    ];
+    let said = lab.refused(1, &run).await?;
+    ensure!(said.contains("has not come"), "{said}");
+    std::fs::remove_dir(&obstacle)?;
+    lab.expect(&run).await?;
+    are(before).await
 }
 
 async fn hang(lab: &Lab<'_>) -> Result<()> {

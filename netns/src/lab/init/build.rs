@@ -6,7 +6,7 @@ use super::keeper::Keeper;
 use super::serve::Message;
 use crate::lab::logs;
 use crate::lab::supervise::Event;
-use crate::plan::change;
+use crate::plan::{Guest, change};
 
 impl Keeper {
     /// Takes the steps from the plan that stands to the next one. When one is refused, what was to come goes again.
@@ -88,6 +88,8 @@ impl Keeper {
     /// What was to go has gone, what was to come has not come.
     fn give_up(&mut self, moving: Moving, message: &str) {
         let joining = moving.joining;
+        let has_come = |guest: &Guest| !joining.contains(&guest.name);
+        self.changes.guests = moving.guests.into_iter().filter(has_come).collect();
         self.changes.hidden.retain(|name| !joining.contains(name));
         self.lab.project = moving.project;
         self.lab.plan = moving.plan;

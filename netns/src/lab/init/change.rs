@@ -36,7 +36,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn refuse(self, message: String, code: Option<u8>) {
-        let _ = self.replies.send(Reply::Error { message, code }); // whoever asked may be gone
+        let _ = self.replies.send(Reply::refusal(message, code)); // whoever asked may be gone
     }
 }
 
@@ -142,16 +142,17 @@ impl Keeper {
             }
             return;
         }
-        if self.changes.working.is_some() {
-            return;
-        }
-        if let Some(moving) = self.changes.moving.take() {
-            return self.go_on(moving);
-        }
-        self.show_what_is_up();
-        if self.changes.working.is_none()
-            && let Some(asked) = self.changes.queue.pop_front()
-        {
+        while self.changes.working.is_none() {
+            if let Some(moving) = self.changes.moving.take() {
+                return self.go_on(moving);
+            }
+            self.show_what_is_up();
+            if self.changes.working.is_some() {
+                return;
+            }
+            let Some(asked) = self.changes.queue.pop_front() else {
+                return;
+            };
             match self.prepare(asked) {
                 Ok(moving) => self.begin(*moving),
                 Err(refusal) => {
@@ -159,7 +160,6 @@ impl Keeper {
                     asked.refuse(message, code);
                 }
             }
-            self.advance();
         }
     }
 

@@ -178,10 +178,7 @@ async fn tell(
 }
 
 pub(super) fn refusal(message: String) -> Reply {
-    Reply::Error {
-        message,
-        code: None,
-    }
+    Reply::refusal(message, None)
 }
 
 async fn say_all(

@@ -105,10 +105,8 @@ pub(super) async fn exec(
             if let Some(allotment) = allotment {
                 allotment.give_back();
             }
-            return Ok(Reply::Error {
-                message: failure.to_string(),
-                code: not_executed(failure.errno),
-            });
+            let code = not_executed(failure.errno);
+            return Ok(Reply::refusal(failure.to_string(), code));
         }
     };
     let pid = program.pid;

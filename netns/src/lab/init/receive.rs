@@ -1,12 +1,13 @@
 //! Reading a request off the control socket.
 
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use crate::kernel::sys;
 use crate::lab::protocol::MAX_REQUEST;
 
 /// Most descriptors that come with a request: the host's sockets of a change.
@@ -38,10 +39,6 @@ pub(super) async fn receive(stream: &UnixStream) -> io::Result<(Vec<u8>, Vec<Own
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "descriptors that the kernel hands over in a control message arrive as bare numbers"
-)]
 fn receive_some(
     stream: &UnixStream,
     buffer: &mut [u8],
@@ -57,12 +54,7 @@ fn receive_some(
     )?;
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(received) = control {
-            // SAFETY: the kernel has just made these descriptors for this process (unix(7)); nothing else owns them.
-            fds.extend(
-                received
-                    .into_iter()
-                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-            );
+            fds.extend(received.into_iter().map(sys::adopt));
         }
     }
     Ok(message.bytes)

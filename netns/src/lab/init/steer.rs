@@ -43,10 +43,7 @@ impl Keeper {
                 self.take(Event::Tick);
             }
             Err(message) => {
-                let _ = to.send(Reply::Error {
-                    message,
-                    code: None,
-                });
+                let _ = to.send(Reply::refusal(message, None));
             }
         }
     }
