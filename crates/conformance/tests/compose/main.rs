@@ -9,6 +9,7 @@
 
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
+mod backup;
 mod docker;
 mod egress;
 mod engine;
@@ -35,6 +36,7 @@ use test_support::Steps;
 enum Story {
     Images,
     Shop,
+    Backup,
     Flat,
     Old,
 }
@@ -43,6 +45,7 @@ enum Story {
 const STORIES: &[(&str, Story)] = &[
     ("images", Story::Images),
     ("shop", Story::Shop),
+    ("backup", Story::Backup),
     ("flat", Story::Flat),
     ("old", Story::Old),
 ];
@@ -52,6 +55,7 @@ impl Story {
         match self {
             Self::Images => images::tell(steps, engine).await,
             Self::Shop => shop::tell(steps, engine).await,
+            Self::Backup => backup::tell(steps, engine).await,
             Self::Flat => flat::tell(steps, engine).await,
             Self::Old => old::tell(steps, engine).await,
         }

@@ -43,7 +43,7 @@ async fn taken_subnet(stack: &Stack) -> Result<()> {
 }
 
 async fn refuses(stack: &Stack, words: &[&str]) -> Result<()> {
-    let output = stack.preflight().await?;
+    let output = stack.script("docker/preflight.sh", &[]).await?;
     let said = said(&output);
     ensure!(output.status.code() == Some(69), "{said}");
     for word in words.iter().chain(&["remedy"]) {
@@ -55,7 +55,7 @@ async fn refuses(stack: &Stack, words: &[&str]) -> Result<()> {
 }
 
 async fn free(stack: &Stack) -> Result<()> {
-    let output = stack.preflight().await?;
+    let output = stack.script("docker/preflight.sh", &[]).await?;
     ensure!(output.status.success(), "{}", said(&output));
     Ok(())
 }

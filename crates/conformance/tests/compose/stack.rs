@@ -1,5 +1,6 @@
 //! One stack: a project name, Compose files, and ports and subnets that nobody else uses.
 
+use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::process::{Child, Output};
 use std::time::Duration;
@@ -129,14 +130,15 @@ impl Stack {
         command
     }
 
-    /// `docker/preflight.sh` for this stack, whatever it finds.
-    pub(crate) async fn preflight(&self) -> Result<Output> {
+    /// A script of the project for this stack, with further variables, whatever comes of it.
+    pub(crate) async fn script(&self, path: &str, variables: &[(&str, &OsStr)]) -> Result<Output> {
         let mut command = mortal("sh");
         command
-            .arg("docker/preflight.sh")
+            .arg(path)
             .current_dir(project())
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
-            .env("COMPOSE_PROJECT_NAME", &self.name);
+            .env("COMPOSE_PROJECT_NAME", &self.name)
+            .envs(variables.iter().copied());
         run(command, DEADLINE).await
     }
 
