@@ -7,8 +7,8 @@ use crate::problem::{Problem, Slug};
 
 /// What protects administrative calls: `Authorization: Bearer <token>`, compared in constant time.
 ///
-/// The secret may hold several tokens, white space between them (no bearer token contains any): each opens. While tokens are
-/// rotated that is the new one and the one before it; whoever has to show a token shows the [`first`].
+/// The secret may hold several tokens, each on a line of its own: each opens. While tokens are rotated that is the new one and the
+/// one before it; whoever has to show a token shows the [`first`].
 #[derive(Debug, Clone, Default)]
 pub struct BearerAuth {
     token: Option<Secret>,
@@ -41,20 +41,20 @@ impl BearerAuth {
 
 /// The token to show: the first of those that the secret holds.
 pub fn first(tokens: &Secret) -> &str {
-    tokens
-        .expose()
-        .split_ascii_whitespace()
-        .next()
-        .unwrap_or_default()
+    each(tokens).next().unwrap_or_default()
 }
 
 /// Compares with each token, also after one has matched.
 fn is_one_of(tokens: &Secret, candidate: &[u8]) -> bool {
-    tokens
-        .expose()
-        .split_ascii_whitespace()
+    each(tokens)
         .map(|token| Secret::new(token).matches(candidate))
         .fold(false, |matches, one| matches | one)
+}
+
+/// Not by other white space: half of `pass phrase` must not open.
+fn each(tokens: &Secret) -> impl Iterator<Item = &str> {
+    let lines = tokens.expose().lines().map(str::trim_ascii);
+    lines.filter(|token| !token.is_empty())
 }
 
 fn unauthorized(detail: &str) -> Problem {
@@ -106,6 +106,9 @@ mod tests {
         ] {
             assert_eq!(auth.is_authorized(&headers(value)), opens, "{value}");
         }
+        let phrase = BearerAuth::new(Some(Secret::new("pass phrase")));
+        assert!(phrase.is_authorized(&headers("Bearer pass phrase")));
+        assert!(!phrase.is_authorized(&headers("Bearer pass")));
         assert_eq!(
             BearerAuth::new(None)
                 .require(&headers("Bearer s3cret"))

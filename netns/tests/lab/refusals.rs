@@ -153,7 +153,7 @@ async fn accepted(setting: &Setting) -> Result<()> {
         .await?;
     let swarm = std::fs::read_to_string(&written)?;
     ensure!(
-        silent.is_empty() && swarm.contains("\nversion: \"3.8\"\n"),
+        silent.is_empty() && swarm.contains("\nversion: \"3.9\"\n"),
         "{silent}{swarm}"
     );
     ensure!(!lab.state().exists(), "{} was made", lab.state().display());
