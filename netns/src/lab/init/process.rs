@@ -96,7 +96,7 @@ impl Starter {
     /// nor blocks (`pid_namespaces(7)`): sent too early, in the moments before the program has installed its handler, it would be lost
     /// and the grace period waited out for nothing. One that is blocked is dropped all the same once it no longer is, without a
     /// handler: shells block signals for the moment in which they fork. Only a program that has it blocked whenever it is looked at
-    /// fetches its signals (`sigwait(3)`). One that installs no handler is killed.
+    /// fetches its signals (`sigwait(3)`). One that installs no handler is killed; one that ignores the signal wants its grace period.
     pub(super) fn stop(pid: Pid, signal: Signal) {
         tokio::spawn(async move {
             let (mut sent, mut drops) = (false, false);
@@ -107,6 +107,7 @@ impl Starter {
                 match stance {
                     Stance::Neither => (sent, drops) = (false, true),
                     Stance::Blocks if drops || sent => {}
+                    Stance::Ignores => return,
                     Stance::Catches if sent => return,
                     Stance::Blocks | Stance::Catches => {
                         let _ = kill(pid, signal); // it may have ended just now
@@ -164,6 +165,7 @@ impl Starter {
 enum Stance {
     Catches,
     Blocks,
+    Ignores,
     Neither,
 }
 
@@ -173,7 +175,7 @@ fn stance(pid: Pid, signal: Signal) -> Option<Stance> {
     Some(stance_of(&status, signal))
 }
 
-/// `SigCgt` and `SigBlk` in `proc_pid_status(5)`: masks, signal 1 in the lowest bit.
+/// `SigCgt`, `SigIgn` and `SigBlk` in `proc_pid_status(5)`: masks, signal 1 in the lowest bit.
 fn stance_of(status: &str, signal: Signal) -> Stance {
     let bit = 1_u64 << (signal as u32 - 1);
     let has = |field: &str| {
@@ -183,10 +185,14 @@ fn stance_of(status: &str, signal: Signal) -> Stance {
             .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
             .is_some_and(|mask| mask & bit != 0)
     };
-    match (has("SigCgt:"), has("SigBlk:")) {
-        (true, _) => Stance::Catches,
-        (false, true) => Stance::Blocks,
-        (false, false) => Stance::Neither,
+    if has("SigCgt:") {
+        Stance::Catches
+    } else if has("SigIgn:") {
+        Stance::Ignores
+    } else if has("SigBlk:") {
+        Stance::Blocks
+    } else {
+        Stance::Neither
     }
 }
 
@@ -233,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_caught_or_blocked_or_neither() {
+    fn a_signal_is_caught_or_ignored_or_blocked_or_neither() {
         let status =
             "SigBlk:\t0000000000004002\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000004000\n";
         let of = |signal| stance_of(status, signal);
@@ -244,6 +250,6 @@ mod tests {
         );
         assert_eq!(of(Signal::SIGINT), Stance::Blocks);
         assert_eq!(of(Signal::SIGQUIT), Stance::Neither);
-        assert_eq!(of(Signal::SIGPIPE), Stance::Neither);
+        assert_eq!(of(Signal::SIGPIPE), Stance::Ignores);
     }
 }
