@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use granit_parser::Event;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
@@ -26,7 +27,10 @@ pub(super) fn parse(file: u16, text: &str) -> Result<Node, Malformed> {
         with_snippet: false,
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw<'_>>>(text, options) {
-        Ok(raw) => Ok(settle(raw, file, text)),
+        Ok(raw) => match first_tag(file, text) {
+            Some(tag) => Err(tag),
+            None => Ok(settle(raw, file, text)),
+        },
         Err(error) => {
             let location = error.location();
             let mut full = error.without_snippet().to_string();
@@ -55,6 +59,33 @@ pub(super) fn parse(file: u16, text: &str) -> Result<Node, Malformed> {
             })
         }
     }
+}
+
+/// The place of the first value that has a tag of an application's own. Compose's (`!override`, `!reset`) change how files are merged, and the deserializer drops
+/// them without a word; those of YAML itself (`!!str`) are its own business.
+fn first_tag(file: u16, text: &str) -> Option<Malformed> {
+    let tagged = granit_parser::Parser::new_from_str(text)
+        .map_while(Result::ok)
+        .find_map(|(event, span)| match event {
+            Event::Scalar(_, _, _, tag)
+            | Event::SequenceStart(_, _, tag)
+            | Event::MappingStart(_, _, tag) => tag
+                .filter(|tag| tag.handle() == "!")
+                .map(|tag| (tag.into_owned(), span.start)),
+            _ => None,
+        });
+    let (tag, at) = tagged?;
+    Some(Malformed {
+        at: Span {
+            file,
+            line: u32::try_from(at.line()).unwrap_or(u32::MAX),
+            column: u32::try_from(at.col() + 1).unwrap_or(u32::MAX),
+        },
+        message: format!(
+            "the tag `!{}` is not supported: files are merged here without `!override` and `!reset`",
+            tag.suffix()
+        ),
+    })
 }
 
 /// The tree as the deserializer hands it out: numbers are already numbers, their text is recovered from the source.
@@ -206,5 +237,24 @@ mod tests {
         assert_eq!((twice.at.line, twice.at.column), (3, 1));
         let broken = parse(0, "a: [1, 2\nb: 3\n").err().unwrap();
         assert!(broken.at.line >= 1, "{}", broken.message);
+    }
+
+    #[test]
+    fn a_tag_of_composes_is_refused_and_one_of_yamls_is_not() {
+        for text in [
+            "a: !override [1]\n",
+            "a:\n  b: !override\n    - 1\n",
+            "a: 1\nb: !reset\n",
+        ] {
+            let refused = parse(0, text).err().unwrap();
+            assert!(
+                refused.message.contains("the tag `!"),
+                "{}",
+                refused.message
+            );
+        }
+        let refused = parse(0, "a: 1\nb: !override [1]\n").err().unwrap();
+        assert_eq!((refused.at.line, refused.at.column), (2, 14), "its value");
+        assert!(parse(0, "a: !!str 1 # !override\nb: '!reset'\n").is_ok());
     }
 }
