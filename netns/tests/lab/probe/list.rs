@@ -186,7 +186,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     to("type into its terminal", EPERM, CallerReaches(&[EIO]), |_| type_into_terminal()),
     to("open more files than its limit", EMFILE, Nowhere, |_| exhaust_descriptors()),
     to("raise its limits", EPERM, Nowhere, |_| raise_limit()),
-    to("run before others", EACCES, Root(&[EACCES]), |_| call(libc::SYS_setpriority, [0, 0, (-5_isize).cast_unsigned()]).map(drop)),
+    to("run before others", EACCES, Root(&[EACCES]), |_| call(libc::SYS_setpriority, [0, 0, (-20_isize).cast_unsigned()]).map(drop)),
     to("gain by a set-user-ID program", EPERM, OrdinaryUser, |_| gain()),
     Attempt {
         to: "make a call of 32-bit programs",
