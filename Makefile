@@ -78,11 +78,8 @@ swarm-rehearse: ## a Swarm of HOSTS=3 hosts on this machine, with the shop deplo
 swarm-rehearse-down: ## end it: nothing stays
 	@docker/swarm/hosts.sh down
 
-fuzz: ## throw mutated Compose files at the reader and the planner for SECONDS=60 (nightly, cargo-fuzz)
-	@command -v cargo-fuzz >/dev/null || $(CARGO) install --quiet --locked cargo-fuzz
-	@mkdir -p netns/fuzz/corpus/compose && cp docker-compose.yml netns/fuzz/corpus/compose/
-	$(CARGO) +nightly fuzz run --fuzz-dir netns/fuzz compose netns/fuzz/corpus/compose netns/fuzz/seeds/compose -- \
-		-dict=netns/fuzz/compose.dict -max_total_time=$(or $(SECONDS),60) -rss_limit_mb=4096 -timeout=10
+fuzz: ## throw mutated input at TARGET=compose or request, or at each, for SECONDS=60 (nightly, cargo-fuzz)
+	@netns/fuzz/run $(or $(SECONDS),60) $(TARGET)
 
 lint: tools ## format, clippy, documentation, unused dependencies, licences
 	$(CARGO) fmt --all --check

@@ -40,7 +40,11 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         }
         Err(found) => {
             assert!(!found.is_empty());
-            let lines = text.replace("\r\n", "\n").replace('\r', "\n").split('\n').count();
+            let lines = text
+                .replace("\r\n", "\n")
+                .replace('\r', "\n")
+                .split('\n')
+                .count();
             for diagnostic in found {
                 assert!(diagnostic.line as usize <= lines, "{diagnostic}");
                 assert!(!diagnostic.remedy.is_empty(), "{diagnostic}");

@@ -578,6 +578,19 @@ mod tests {
         }
     }
 
+    /// What the fuzzer starts from (`netns/fuzz`) is of use only as long as it is understood.
+    #[test]
+    fn the_fuzzers_seeds_are_requests() {
+        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/request");
+        for seed in std::fs::read_dir(seeds).unwrap() {
+            let path = seed.unwrap().path();
+            let request = std::fs::read_to_string(&path).unwrap();
+            let line = format!("{{\"v\":{VERSION},\"request\":{request}}}");
+            let read = parse_request(line.as_bytes());
+            assert!(read.is_ok(), "{}: {read:?}", path.display());
+        }
+    }
+
     #[test]
     fn another_version_is_named() {
         let error = parse_request(br#"{"v":99,"request":{"do":"something_new"}}"#).unwrap_err();
