@@ -4,7 +4,7 @@ NETNS := $(CARGO) run --quiet --release --locked -p netns-setup --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs docker-up docker-down docker-build docker-conformance airgap test conformance fuzz lint fmt audit tools sqlx-prepare swarm-file swarm-up swarm-down swarm-rehearse swarm-rehearse-down backup restore rotate-secrets
+.PHONY: help up down ps logs docker-up docker-down docker-build docker-conformance airgap test conformance test-vm fuzz lint fmt audit tools sqlx-prepare swarm-file swarm-up swarm-down swarm-rehearse swarm-rehearse-down backup restore rotate-secrets
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-20s %s\n", $$1, $$2 }'
@@ -77,6 +77,9 @@ swarm-rehearse: ## a Swarm of HOSTS=3 hosts on this machine, with the shop deplo
 
 swarm-rehearse-down: ## end it: nothing stays
 	@docker/swarm/hosts.sh down
+
+test-vm: ## try limits and AppArmor in virtual machines of SUITE="bookworm trixie" (qemu, mmdebstrap; root at first; slow)
+	@netns/tests/vm/run $(SUITE)
 
 fuzz: ## throw mutated input at TARGET=compose or request, or at each, for SECONDS=60 (nightly, cargo-fuzz)
 	@netns/fuzz/run $(or $(SECONDS),60) $(TARGET)

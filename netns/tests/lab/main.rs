@@ -11,6 +11,7 @@ mod backup;
 mod codes;
 mod confinement;
 mod cycles;
+mod delegation;
 mod dial;
 mod examples;
 mod faults;

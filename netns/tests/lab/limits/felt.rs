@@ -12,12 +12,13 @@ use crate::groups::own_groups;
 use crate::setting::{Lab, Setting, UP, said};
 use crate::steps::now;
 
-/// Cannot come up.
+/// Cannot come up: not either where perl takes its time to start, and would be taken for a program that runs.
 const HOPELESS: &str = r#"
 services:
   hog:
     entrypoint: [perl, -e, "$$x .= q(x) x 1048576 for 1..256; sleep 3600"]
     restart: unless-stopped
+    healthcheck: { test: [CMD, "false"], interval: 1h }
     networks: [only]
     deploy: { resources: { limits: { memory: 16M } } }
 networks:

@@ -128,6 +128,9 @@ impl<'a> Lab<'a> {
         }
         command.args(arguments);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+        if arguments.first() == Some(&"up") {
+            command = self.setting.delegation.give(command);
+        }
         match (&self.host, &self.owner) {
             (Some(host), _) => within(host, &command),
             (None, Some(owner)) => owner.own(&mut command),

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use nix::unistd::Uid;
 use tempfile::TempDir;
 
+use crate::delegation::Delegation;
 pub(crate) use lab::Lab;
 pub(crate) use user::User;
 
@@ -40,6 +41,7 @@ pub(crate) struct Setting {
     project: PathBuf,
     /// State folders of the labs; removed at the end.
     scratch: TempDir,
+    delegation: Delegation,
 }
 
 impl Setting {
@@ -49,12 +51,14 @@ impl Setting {
         let scratch = tempfile::Builder::new()
             .prefix("underlay-lab-")
             .tempdir_in("/tmp")?;
+        let delegation = Delegation::find()?;
         if let Some(copies) = std::env::var_os(COPIES).map(PathBuf::from) {
             return Ok(Self {
                 setup: copies.join("netns-setup"),
                 binaries: copies.clone(),
                 project: copies,
                 scratch,
+                delegation,
             });
         }
         let binaries = test_support::build_binaries()?;
@@ -86,11 +90,16 @@ impl Setting {
             binaries: copies.clone(),
             project: copies,
             scratch,
+            delegation,
         })
     }
 
     pub(crate) fn is_root(&self) -> bool {
         Uid::effective().is_root()
+    }
+
+    pub(crate) fn delegation(&self) -> Delegation {
+        self.delegation
     }
 
     /// The Compose file of the shop.
@@ -136,6 +145,7 @@ impl Setting {
             .env("HOME", self.scratch.path())
             .env(STATE_DIR, self.scratch.path().join("state"))
             .env("NETNS_BIN_DIR", &self.binaries)
+            .envs(self.delegation.environment())
             .current_dir(self.scratch.path())
             .stdin(Stdio::null());
         command
