@@ -30,6 +30,9 @@ pub(super) fn run() -> Result<()> {
     let mut caught = false;
     while !caught && shut.len() < ENOUGH && !over.load(Ordering::Relaxed) {
         for entry in fs::read_dir("/proc")?.flatten() {
+            if shut.len() == ENOUGH {
+                break; // one look may find several
+            }
             let Some(pid) = entry
                 .file_name()
                 .to_str()
