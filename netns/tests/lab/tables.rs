@@ -105,7 +105,10 @@ pub(crate) async fn colours(lab: &Lab<'_>) -> Result<()> {
 /// `stats` and `logs -f` go on until they are told to stop.
 pub(crate) async fn goes_on(lab: &Lab<'_>) -> Result<()> {
     let terminal = Terminal::open(24, 80)?;
-    let mut stats = terminal.run(&lab.command(&["stats"]))?;
+    // As from a terminal: who runs this test in the background may have it ignore Ctrl-C, which is inherited.
+    let mut heedful = Command::new("env");
+    heedful.arg("--default-signal=INT");
+    let mut stats = terminal.run(&behind(heedful, &lab.command(&["stats"])))?;
     test_support::eventually("stats is shown again, and again", || async {
         // Home, and clear what is below (ECMA-48).
         let shown = terminal.shown();
