@@ -20,6 +20,9 @@ pub(crate) async fn stats(lab: &Lab<'_>) -> Result<()> {
         lab.expect(&["exec", "idle", "/bin/bash", "-c", download])
             .await?;
     }
+    // Counted where no health check comes and goes.
+    lab.expect(&["exec", "-d", "web", "/bin/sleep", "3600"])
+        .await?;
     let text = lab.expect(&["stats", "--no-stream", "--json"]).await?;
     let link = lab
         .expect(&[
@@ -34,18 +37,21 @@ pub(crate) async fn stats(lab: &Lab<'_>) -> Result<()> {
             "eth0",
         ])
         .await?;
-    let pid = lab.instance("idle-1").await?.pid.context("idle-1 runs")?;
+    let pid = lab.instance("web-1").await?.pid.context("web-1 runs")?;
     let tasks = tasks_of_namespace(pid)?;
     lab.expect(&["exec", "idle", "/bin/sh", "-c", ": > /data/enough"])
         .await?;
+    // Everything in the sandbox but its first process and the one that asks.
+    lab.expect(&["exec", "web", "/bin/sh", "-c", "kill -KILL -1"])
+        .await?;
 
     let all: Value = serde_json::from_str(&text)?;
-    let idle = all
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|row| row["name"] == "idle-1")
-        .context("idle-1 in stats")?;
+    let row = |name: &str| {
+        let mut rows = all.as_array().into_iter().flatten();
+        rows.find(|row| row["name"] == name)
+            .with_context(|| format!("{name} in {all}"))
+    };
+    let (idle, web) = (row("idle-1")?, row("web-1")?);
     let figure = |name: &str| {
         idle[name]
             .as_u64()
@@ -56,7 +62,10 @@ pub(crate) async fn stats(lab: &Lab<'_>) -> Result<()> {
         burnt > 5.0,
         "something burns a processor, and it shows {burnt} %"
     );
-    ensure!(figure("pids")? == tasks, "{tasks} tasks in /proc: {idle}");
+    ensure!(
+        tasks == 2 && web["pids"] == tasks,
+        "{tasks} tasks in /proc: {web}"
+    );
     let memory = figure("memory_bytes")?;
     ensure!((50_000..200_000_000).contains(&memory), "{idle}");
     // The neighbours' questions (ARP) may have come in between.
