@@ -52,7 +52,7 @@ pub(super) struct Cli {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Global {
-    /// Compose file; may be given again, later ones override [default: compose.yaml or docker-compose.yml here or above]
+    /// Compose file; may be given again, later ones override [default: those of COMPOSE_FILE, else compose.yaml or docker-compose.yml here or above, and compose.override.yaml beside it]
     #[arg(short, long = "file", value_name = "FILE", action = ArgAction::Append, help_heading = GLOBAL)]
     pub files: Vec<PathBuf>,
     /// Name that keeps two labs apart [default: the folder's name]
@@ -66,6 +66,9 @@ pub(super) struct Global {
         hide_env = true
     )]
     pub project_name: Option<String>,
+    /// File with variables, in place of `.env`; may be given again, later ones override
+    #[arg(long, value_name = "FILE", action = ArgAction::Append, global = true, help_heading = GLOBAL)]
+    pub env_file: Vec<PathBuf>,
     /// Turn services with this profile on; may be given again
     #[arg(long, value_name = "NAME", action = ArgAction::Append, global = true, help_heading = GLOBAL)]
     pub profile: Vec<String>,

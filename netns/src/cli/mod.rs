@@ -7,9 +7,11 @@ mod config;
 mod cp;
 mod doctor;
 mod down;
+mod elsewhere;
 mod events;
 mod exec;
 mod failure;
+mod files;
 mod held_back;
 mod inside;
 mod kill;
@@ -42,7 +44,6 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
 
 use args::{Cli, Command};
 use failure::Failure;
@@ -60,9 +61,7 @@ pub fn run() -> ExitCode {
     }
     let cli = Cli::try_parse().unwrap_or_else(|error| {
         let _ = error.print(); // there is nowhere to report that it failed
-        if error.kind() == ErrorKind::InvalidSubcommand
-            && let Some(instead) = std::env::args().find_map(|word| elsewhere(&word))
-        {
+        if let Some(instead) = elsewhere::instead(&error) {
             terminal::say(&format!(" = help: {instead}"));
         }
         std::process::exit(error.exit_code())
@@ -76,23 +75,6 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
-}
-
-/// What stands here for a verb of Docker Compose that there is not.
-fn elsewhere(verb: &str) -> Option<&'static str> {
-    Some(match verb {
-        "build" | "create" | "watch" => {
-            "`up` builds and starts; on a lab that runs, what has changed"
-        }
-        "pull" | "push" | "images" | "commit" | "export" => {
-            "images are not run here: `config --images` names them"
-        }
-        "rm" => "`down` removes everything, `scale SERVICE=0` one service",
-        "pause" | "unpause" => "`stop` and `start`, or `kill -s STOP` and `kill -s CONT`",
-        "attach" => "`logs -f` shows what it writes, `exec` runs a program beside it",
-        "volumes" => "`config --volumes` names them, `down` says where they are",
-        _ => return None,
-    })
 }
 
 fn dispatch(cli: &Cli) -> Result<u8, Failure> {

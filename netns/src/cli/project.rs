@@ -5,17 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::args::Global;
 use super::failure::{Code, Failure};
+use super::files::files;
 use super::terminal::say;
 use crate::compose::{self, Diagnostic, Project};
 use crate::lab::state::{self, StateDir};
 
-/// The names that are looked for, in this order (the Compose Specification, "Compose file").
-const NAMES: [&str; 4] = [
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yaml",
-    "docker-compose.yml",
-];
 /// What sets the project's name from outside.
 const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
 
@@ -31,8 +25,7 @@ pub(super) struct Loaded {
 
 /// Reads the Compose file.
 pub(super) fn load(global: &Global) -> Result<Loaded, Failure> {
-    let project =
-        compose::load(&files(global)?, &environment(global)).map_err(|found| bad_file(&found))?;
+    let project = read(global, &files(global)?).map_err(|found| bad_file(&found))?;
     for warning in &project.warnings {
         say(&warning.warning());
     }
@@ -42,7 +35,12 @@ pub(super) fn load(global: &Global) -> Result<Loaded, Failure> {
 
 /// The Swarm file made of the Compose file.
 pub(super) fn swarm(global: &Global) -> Result<String, Failure> {
-    compose::swarm(&files(global)?, &environment(global)).map_err(|found| bad_file(&found))
+    compose::swarm(&files(global)?, &global.env_file, &environment(global))
+        .map_err(|found| bad_file(&found))
+}
+
+fn read(global: &Global, files: &[PathBuf]) -> Result<Project, Vec<Diagnostic>> {
+    compose::load(files, &global.env_file, &environment(global))
 }
 
 /// The folder of a lab that may be running: a file that has been broken since must not keep anybody from taking it down.
@@ -51,7 +49,7 @@ pub(super) fn find(global: &Global) -> Result<StateDir, Failure> {
         return state_of(global, name);
     }
     let files = files(global)?;
-    match compose::load(&files, &environment(global)) {
+    match read(global, &files) {
         Ok(project) => state_of(global, &project.name),
         Err(found) => {
             let folder = files
@@ -111,28 +109,6 @@ pub(super) fn diagnostics(found: &[Diagnostic]) -> String {
 fn state_of(global: &Global, project: &str) -> Result<StateDir, Failure> {
     let base = global.state_dir.clone().unwrap_or_else(state::default_base);
     Ok(StateDir::new(&base, project)?)
-}
-
-/// The files named, or the one that is found here or above.
-fn files(global: &Global) -> Result<Vec<PathBuf>, Failure> {
-    if !global.files.is_empty() {
-        return Ok(global.files.clone());
-    }
-    let here = std::env::current_dir()?;
-    here.ancestors()
-        .flat_map(|folder| NAMES.map(|name| folder.join(name)))
-        .find(|path| path.is_file())
-        .map(|path| vec![path.strip_prefix(&here).map(Path::to_owned).unwrap_or(path)])
-        .ok_or_else(|| {
-            Failure::new(
-                Code::BadFile,
-                format!(
-                    "error: no Compose file in {} or above ({})\n = help: go to the project's folder, or name the file with --file",
-                    here.display(),
-                    NAMES.join(", ")
-                ),
-            )
-        })
 }
 
 fn environment(global: &Global) -> BTreeMap<String, String> {

@@ -78,7 +78,7 @@ pub(super) struct Up {
         env = "NETNS_BUILD_PROFILE"
     )]
     pub cargo_profile: String,
-    /// Wait until all is healthy: the default here
+    /// What --detach does here: it waits until all is healthy
     #[arg(long)]
     pub wait: bool,
     /// Give up when something is not healthy after so many seconds
@@ -201,7 +201,7 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         | LaunchError::Io(_) => Failure::new(Code::Failed, error.to_string()),
         LaunchError::Kernel(_) => Failure::new(Code::Environment, error.to_string()),
     })?;
-    let streams = (!up.detach).then(|| Streams::new(&state, names, Some(0)));
+    let streams = (!up.detach && !up.wait).then(|| Streams::new(&state, names, Some(0)));
     watch(launched, &printer, &mut told, streams)
 }
 

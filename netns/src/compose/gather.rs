@@ -15,73 +15,52 @@ pub(super) struct Gathered {
     pub(super) sources: Vec<Source>,
     /// The folder of the first file.
     pub(super) dir: PathBuf,
-    /// The caller's, and those of `.env`.
+    /// The caller's, and those of `.env` or of the files named in its place.
     pub(super) variables: BTreeMap<String, String>,
     pub(super) warnings: Vec<Diagnostic>,
 }
 
-/// The texts of `files`, and of a `.env` beside the first.
+/// The texts of `files`, and the variables of `env_files`; where none is named, of a `.env` beside the first file.
 pub(super) fn gather(
     files: &[PathBuf],
+    env_files: &[PathBuf],
     env: &BTreeMap<String, String>,
 ) -> Result<Gathered, Vec<Diagnostic>> {
     let mut sources = Vec::new();
     for path in files {
-        match text_of(path) {
-            Ok(text) => sources.push(Source {
-                path: path.clone(),
-                text,
-            }),
-            Err(error) => {
-                let message = format!("{} cannot be read: {error}", path.display());
-                return Err(vec![Diagnostic::file(
-                    path.clone(),
-                    message,
-                    "name the Compose file with --file",
-                )]);
-            }
-        }
+        let text = text_of(path)
+            .map_err(|error| unreadable(path, &error, "name the Compose file with --file"))?;
+        sources.push(Source {
+            path: path.clone(),
+            text,
+        });
     }
     let first = files.first().cloned().unwrap_or_default();
     let dir = std::path::absolute(&first)
         .ok()
         .and_then(|path| path.parent().map(normal))
         .unwrap_or_else(|| PathBuf::from("/"));
-    let dotenv = dir.join(".env");
+    let mut variables = BTreeMap::new();
     let mut warnings = Vec::new();
-    let mut variables = match text_of(&dotenv) {
-        Ok(text) => {
-            let source = [Source { path: dotenv, text }];
-            let place = |line| Span {
-                file: 0,
-                line,
-                column: 1,
-            };
-            let mut unset = |line, name: &str| {
-                let message = format!("the variable `{name}` is not set");
-                warnings.push(Diagnostic::new(
-                    &source,
-                    place(line),
-                    message,
-                    "an empty text takes its place",
+    if env_files.is_empty() {
+        let dotenv = dir.join(".env");
+        match text_of(&dotenv) {
+            Ok(text) => assignments(dotenv, text, env, &mut variables, &mut warnings)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(unreadable(
+                    &dotenv,
+                    &error,
+                    "make it readable, or remove it",
                 ));
-            };
-            dotenv::parse(&source[0].text, &|name| env.get(name).cloned(), &mut unset).map_err(
-                |(line, message, remedy)| {
-                    vec![Diagnostic::new(&source, place(line), message, remedy)]
-                },
-            )?
+            }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-        Err(error) => {
-            let message = format!("{} cannot be read: {error}", dotenv.display());
-            return Err(vec![Diagnostic::file(
-                dotenv,
-                message,
-                "make it readable, or remove it",
-            )]);
-        }
-    };
+    }
+    for path in env_files {
+        let text = text_of(path)
+            .map_err(|error| unreadable(path, &error, "name another with --env-file"))?;
+        assignments(path.clone(), text, env, &mut variables, &mut warnings)?;
+    }
     variables.extend(
         env.iter()
             .map(|(name, value)| (name.clone(), value.clone())),
@@ -92,6 +71,38 @@ pub(super) fn gather(
         variables,
         warnings,
     })
+}
+
+fn unreadable(path: &Path, error: &io::Error, remedy: &str) -> Vec<Diagnostic> {
+    let message = format!("{} cannot be read: {error}", path.display());
+    vec![Diagnostic::file(path.to_owned(), message, remedy)]
+}
+
+/// Adds the assignments of a file to `variables`; those of earlier files can be used in it, and are replaced by its own.
+fn assignments(
+    path: PathBuf,
+    text: String,
+    env: &BTreeMap<String, String>,
+    variables: &mut BTreeMap<String, String>,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<(), Vec<Diagnostic>> {
+    let source = [Source { path, text }];
+    let place = |line| Span {
+        file: 0,
+        line,
+        column: 1,
+    };
+    let mut unset = |line, name: &str| {
+        let message = format!("the variable `{name}` is not set");
+        let remedy = "an empty text takes its place";
+        warnings.push(Diagnostic::new(&source, place(line), message, remedy));
+    };
+    let lookup = |name: &str| env.get(name).or_else(|| variables.get(name)).cloned();
+    let found = dotenv::parse(&source[0].text, &lookup, &mut unset).map_err(
+        |(line, message, remedy)| vec![Diagnostic::new(&source, place(line), message, remedy)],
+    )?;
+    variables.extend(found);
+    Ok(())
 }
 
 /// Most bytes of a file that is read. A device or a pipe could go on for ever.

@@ -57,13 +57,17 @@ use services::Declared;
 /// Most services of a file: who may reach whom is decided pair by pair.
 const MOST_SERVICES: usize = 500;
 
-/// Reads, merges and checks `files` (later ones override earlier ones) with `env` for `${VARIABLES}`; a `.env` file beside
-/// the first is read too, `env` wins over it.
+/// Reads, merges and checks `files` (later ones override earlier ones) with `env` for `${VARIABLES}`; `env_files`, or where there
+/// are none a `.env` beside the first file, are read too, `env` wins over them.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the files; never empty.
-pub fn load(files: &[PathBuf], env: &BTreeMap<String, String>) -> Result<Project, Vec<Diagnostic>> {
-    let mut gathered = gather(files, env)?;
+pub fn load(
+    files: &[PathBuf],
+    env_files: &[PathBuf],
+    env: &BTreeMap<String, String>,
+) -> Result<Project, Vec<Diagnostic>> {
+    let mut gathered = gather(files, env_files, env)?;
     let mut project = read(gathered.sources, &gathered.dir, &gathered.variables)?;
     gathered.warnings.append(&mut project.warnings);
     project.warnings = gathered.warnings;

@@ -301,7 +301,7 @@ fn later_files_lie_on_top_and_dotenv_is_read() {
     ];
     write(".env", "U=me\nX=host");
     write("r.env", "X=1\nY=$U");
-    let project = load(&files, &BTreeMap::new()).unwrap();
+    let project = load(&files, &[], &BTreeMap::new()).unwrap();
     let redis = &project.services["r"];
     assert_eq!(
         (
@@ -312,6 +312,17 @@ fn later_files_lie_on_top_and_dotenv_is_read() {
         ),
         ("shop", Some("me"), "over", "me")
     );
-    let missing = load(&[dir.path().join("none.yml")], &BTreeMap::new()).unwrap_err();
+    let missing = load(&[dir.path().join("none.yml")], &[], &BTreeMap::new()).unwrap_err();
     assert_eq!((missing.len(), missing[0].line), (1, 0));
+
+    // Named files take the place of `.env`; the later one wins, and may build on the earlier one.
+    let named = [write("one.env", "U=one\nV=1"), write("two.env", "U=two$V")];
+    let project = load(&files, &named, &BTreeMap::new()).unwrap();
+    assert_eq!(project.services["r"].user.as_deref(), Some("two1"));
+    let missing = load(&files, &[dir.path().join("none.env")], &BTreeMap::new()).unwrap_err();
+    assert!(
+        missing[0].to_string().contains("--env-file"),
+        "{}",
+        missing[0]
+    );
 }

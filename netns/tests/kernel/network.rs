@@ -90,7 +90,7 @@ pub(crate) fn shop(lab: &Lab) -> (Project, Plan) {
     let file = lab.folder.path().join("docker-compose.yml");
     fs::write(&file, include_str!("../../../docker-compose.yml")).unwrap();
     let project =
-        compose::load(&[file], &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors:?}"));
+        compose::load(&[file], &[], &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors:?}"));
     let plan = plan(
         &project,
         &BTreeMap::from([("product-service".to_owned(), 3)]),

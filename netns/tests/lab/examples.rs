@@ -87,7 +87,8 @@ async fn visits(setting: &Setting) -> Result<()> {
             && printed.contains("redis, web reach each other on every port (network default)"),
         "config does not tell the rule: {printed}"
     );
-    lab.expect(&UP).await?;
+    // As in Compose, to wait is not to stay.
+    lab.expect(&["up", "--wait"]).await?;
     for count in 1..=2 {
         let seen = text(&lab, "/page").await?;
         ensure!(seen == format!("visit {count} of /page\n"), "{seen}");

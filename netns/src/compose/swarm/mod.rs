@@ -33,8 +33,12 @@ const VERSION: &str = "3.9";
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the files; never empty.
-pub fn swarm(files: &[PathBuf], env: &BTreeMap<String, String>) -> Result<String, Vec<Diagnostic>> {
-    let gathered = super::gather(files, env)?;
+pub fn swarm(
+    files: &[PathBuf],
+    env_files: &[PathBuf],
+    env: &BTreeMap<String, String>,
+) -> Result<String, Vec<Diagnostic>> {
+    let gathered = super::gather(files, env_files, env)?;
     generate(gathered.sources, &gathered.dir, &gathered.variables, &find)
 }
 
