@@ -38,7 +38,7 @@ async fn run(ctx: Context<Config>) -> Result<(), BoxError> {
 
     let watch = discovery::watch(&ctx.base.registry, &shared)?;
     tokio::spawn(discovery::follow(watch, shared, registry));
-    ctx.serving();
+    ctx.serving(None);
     // The admin side is never closed: it shows the end of the last request, and ends with the process.
     let admin_limits = Limits::from(admin);
     tokio::spawn(serve::serve(

@@ -1,8 +1,9 @@
-//! `/health` (alive; touches no dependency), `/ready` (every dependency answers), `/started` (was ready once: what
-//! `healthcheck` asks, so that a store's outage does not get instances killed), `/metrics`.
+//! `/health` (alive; touches no dependency), `/ready` (every dependency answers), `/started` (was ready once, and could be
+//! found from then on: what `healthcheck` asks, so that no outage later gets instances killed), `/metrics`.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::State;
@@ -98,17 +99,19 @@ impl Health {
         self.0.ready.subscribe()
     }
 
-    /// Whether the service was ready at least once since it began to serve.
+    /// Whether the service was ready at least once since it began to serve, and found then. Never taken back.
     pub fn is_started(&self) -> bool {
         *self.0.started.borrow()
     }
 
-    /// Serving has begun: from here on, being ready also means having started.
-    pub(crate) fn serving(&self) {
+    /// Serving has begun: from here on the first readiness is waited for, and then `found`. Whoever replaces instances
+    /// takes an old one away once its successor has started: by then the others must know the successor.
+    pub(crate) fn serving(&self, found: impl Future<Output = ()> + Send + 'static) {
         let health = self.clone();
         tokio::spawn(async move {
             let mut ready = health.watch();
             if ready.wait_for(|ready| *ready).await.is_ok() {
+                found.await;
                 health.0.started.send_replace(true);
             }
         });
@@ -258,11 +261,15 @@ mod tests {
     async fn ready_needs_every_required_dependency_and_started_stays() {
         let health = Health::new();
         let (postgres, redis) = (health.dependency("postgres"), health.optional("redis"));
-        health.serving();
+        let (find, found) = tokio::sync::oneshot::channel();
+        health.serving(async { found.await.unwrap() });
         assert!(!health.is_ready());
         redis.failed("away");
         postgres.ok();
         assert!(health.is_ready());
+        tokio::task::yield_now().await;
+        assert!(!health.is_started(), "nobody can find it");
+        find.send(()).unwrap();
         health
             .0
             .started

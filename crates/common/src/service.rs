@@ -110,9 +110,13 @@ impl<C> Context<C> {
         )
     }
 
-    /// Says that serving has begun: from here on `/started` follows the first readiness. [`Context::serve`] does it.
-    pub fn serving(&self) {
-        self.health.serving();
+    /// Says that serving has begun: from here on `/started` follows the first readiness and, for who registers, the
+    /// registry's word that this instance passes. [`Context::serve`] does it.
+    pub fn serving(&self, registration: Option<&Registration>) {
+        match registration {
+            Some(registration) => self.health.serving(registration.passed()),
+            None => self.health.serving(std::future::ready(())),
+        }
     }
 
     /// The first stage of the end, for services that serve by themselves: unready, drained at the registry, then a moment
@@ -143,7 +147,7 @@ impl<C> Context<C> {
             Some(port) => Registration::start(&self.base.registry, &self.identity, port)?,
             None => None,
         };
-        self.serving();
+        self.serving(registration.as_ref());
         let ending = async {
             self.shutdown.begun().await;
             self.leave(registration.as_ref()).await;

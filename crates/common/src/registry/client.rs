@@ -11,6 +11,8 @@ pub(super) const SILENCE: Duration = Duration::from_secs(12);
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// The longest wait after a failure: how late a registry that comes back is noticed.
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(1);
+/// After so many failures in a row (some 2 s) what is waited for is said aloud.
+pub(super) const PATIENCE: u32 = 6;
 
 /// A client without proxies: the registry is on our own network whatever `HTTP_PROXY` says.
 pub(super) fn client() -> reqwest::Client {

@@ -6,6 +6,7 @@
 mod address;
 mod client;
 mod merge;
+mod registrar;
 mod registration;
 mod resolve;
 mod sse;
@@ -15,7 +16,7 @@ mod watch;
 pub use self::address::AddressError;
 pub use self::registration::Registration;
 pub use self::types::{
-    Change, DEFAULT_TTL, Instance, InstanceId, ListBody, NameError, PutInstance, ServiceName,
-    SnapshotBody, State, Status, Ttl,
+    Accepted, Change, DEFAULT_TTL, Instance, InstanceId, ListBody, NameError, PutInstance,
+    ServiceName, SnapshotBody, State, Status, Ttl,
 };
 pub use self::watch::{Endpoint, Endpoints, Watch};

@@ -1,24 +1,23 @@
 //! Being found: one lease at every registry replica, renewed until the process drains and leaves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::future::join_all;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::address::advertised;
-use super::client::{CALL_TIMEOUT, backoff, client, url};
-use super::resolve::{RegistryUrl, replicas};
-use super::{PutInstance, ServiceName, Ttl};
-use crate::auth;
+use super::client::{CALL_TIMEOUT, PATIENCE, backoff, client};
+use super::registrar::Registrar;
+use super::resolve::RegistryUrl;
+use super::{ServiceName, Ttl};
 use crate::clock;
 use crate::config::{ConfigError, RegistryConfig};
 use crate::http_layer::Identity;
-use crate::problem::Chain;
 
 /// Our leases. Dropping it stops renewing; [`leave`](Self::leave) also says goodbye.
 #[derive(Debug)]
@@ -26,19 +25,6 @@ pub struct Registration {
     registrar: Arc<Registrar>,
     stop: CancellationToken,
     renewing: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Debug)]
-struct Registrar {
-    client: reqwest::Client,
-    config: RegistryConfig,
-    urls: Vec<RegistryUrl>,
-    path: String,
-    port: u16,
-    ttl: Ttl,
-    generation: AtomicU64,
-    /// Where a lease of ours may be.
-    registered: Mutex<BTreeSet<SocketAddr>>,
 }
 
 impl Registration {
@@ -81,6 +67,8 @@ impl Registration {
             ttl,
             generation: AtomicU64::new(clock::unix_ms()),
             registered: Mutex::default(),
+            passed: watch::Sender::new(false),
+            asked: Notify::new(),
         });
         let stop = CancellationToken::new();
         let renewing = tokio::spawn(renew(Arc::clone(&registrar), stop.clone()));
@@ -89,6 +77,18 @@ impl Registration {
             stop,
             renewing: Mutex::new(Some(renewing)),
         }))
+    }
+
+    /// Waits until a registry has passed this process once: it has dialled back, and those who watch are told. One is enough,
+    /// as it is for those who read. Call when the process is ready: from then on the registry is asked soon and often.
+    pub fn passed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let registrar = Arc::clone(&self.registrar);
+        async move {
+            let mut passed = registrar.passed.subscribe();
+            registrar.asked.notify_one();
+            let waited = passed.wait_for(|passed| *passed).await;
+            waited.expect("its sender is the registrar's, which is here");
+        }
     }
 
     /// Takes no new work: returns when every replica that answers has told its watchers (1 second at most).
@@ -129,13 +129,28 @@ impl Drop for Registration {
     }
 }
 
-/// Registers and renews everywhere, in rounds. A round that failed somewhere is repeated soon.
+/// Registers and renews everywhere, in rounds. A round that failed somewhere is repeated soon, and so is one that has not
+/// brought what somebody waits for.
 async fn renew(registrar: Arc<Registrar>, stop: CancellationToken) {
     let mut failed = 0;
     loop {
-        let complete = registrar.round().await;
-        failed = if complete { 0 } else { failed + 1 };
-        let wait = if complete {
+        let outcome = registrar.round().await;
+        let awaited = registrar.is_awaited();
+        failed = if outcome.is_ok() && !awaited {
+            0
+        } else {
+            failed + 1
+        };
+        if awaited && failed == PATIENCE {
+            let reason = outcome.err();
+            let reason = reason.unwrap_or_else(|| "it has not been reached by any".into());
+            tracing::warn!(
+                path = registrar.path,
+                reason,
+                "no registry passes this instance: it has started when one does"
+            );
+        }
+        let wait = if failed == 0 {
             registrar.config.renew_ms
         } else {
             backoff(failed).min(registrar.config.renew_ms)
@@ -143,117 +158,8 @@ async fn renew(registrar: Arc<Registrar>, stop: CancellationToken) {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            () = registrar.asked.notified() => failed = 0,
             () = tokio::time::sleep(clock::jitter(wait, 0.1)) => {}
-        }
-    }
-}
-
-impl Registrar {
-    /// One PUT to every replica at once. Whether there was one and all said yes.
-    async fn round(&self) -> bool {
-        let targets = replicas(&self.urls).await;
-        let outcomes = join_all(targets.iter().map(|replica| self.put(*replica))).await;
-        let mut registered = self
-            .registered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut complete = !outcomes.is_empty();
-        for (replica, outcome) in targets.iter().zip(outcomes) {
-            match outcome {
-                Ok(()) => {
-                    if registered.insert(*replica) {
-                        tracing::info!(%replica, path = self.path, "registered");
-                    }
-                }
-                Err(error) => {
-                    complete = false;
-                    if registered.remove(replica) {
-                        tracing::warn!(%replica, error, "cannot renew at the registry");
-                    } else {
-                        tracing::debug!(%replica, error, "cannot register");
-                    }
-                }
-            }
-        }
-        complete
-    }
-
-    async fn put(&self, replica: SocketAddr) -> Result<(), String> {
-        let address =
-            advertised(self.config.advertise_cidr, replica).map_err(|error| error.to_string())?;
-        // A second try with the next generation, when the registry knows a newer one (a clock that was set back).
-        for _ in 0..2 {
-            let generation = self.generation.load(Ordering::Relaxed);
-            let body = PutInstance {
-                service: None,
-                id: None,
-                address,
-                port: self.port,
-                generation,
-                metadata: BTreeMap::new(),
-                ttl: self.ttl,
-            };
-            let answer = self
-                .request(Method::PUT, replica, "")
-                .json(&body)
-                .send()
-                .await;
-            let answer = answer.map_err(|error| Chain(&error).to_string())?;
-            match answer.status() {
-                StatusCode::CONFLICT => {
-                    let known = answer.json::<serde_json::Value>().await.ok();
-                    let known = known
-                        .and_then(|problem| problem.get("generation")?.as_u64())
-                        .unwrap_or(generation);
-                    tracing::warn!(%replica, known, ours = generation, "the registry knows a newer generation");
-                    self.generation
-                        .fetch_max(known.saturating_add(1), Ordering::Relaxed);
-                }
-                status if status.is_success() => return Ok(()),
-                status => {
-                    let text = answer.text().await.unwrap_or_default();
-                    return Err(format!(
-                        "{status}: {}",
-                        text.chars().take(300).collect::<String>()
-                    ));
-                }
-            }
-        }
-        Err("another process keeps registering the same instance id".into())
-    }
-
-    /// Tells every replica that may hold a lease of ours.
-    async fn tell(&self, method: Method, suffix: &str) {
-        let targets = self
-            .registered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let suffix = format!(
-            "{suffix}?generation={}",
-            self.generation.load(Ordering::Relaxed)
-        );
-        let calls = targets.iter().map(async |replica| {
-            if let Err(error) = self.request(method.clone(), *replica, &suffix).send().await {
-                tracing::debug!(%replica, error = %Chain(&error), "the registry did not answer");
-            }
-        });
-        join_all(calls).await;
-    }
-
-    fn request(
-        &self,
-        method: Method,
-        replica: SocketAddr,
-        suffix: &str,
-    ) -> reqwest::RequestBuilder {
-        let request = self
-            .client
-            .request(method, url(replica, &format!("{}{suffix}", self.path)));
-        let request = request.timeout(CALL_TIMEOUT);
-        match &self.config.token {
-            Some(token) => request.bearer_auth(auth::first(token)),
-            None => request,
         }
     }
 }

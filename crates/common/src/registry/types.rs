@@ -189,6 +189,15 @@ pub struct PutInstance {
     pub ttl: Ttl,
 }
 
+/// The answer to a write about an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The instance's state after it.
+    pub state: Option<State>,
+    /// The registry's revision after it.
+    pub revision: u64,
+}
+
 /// Whether an instance may be given work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State as Extract;
 use common::clock;
 use common::problem::{JsonBody, PathParam, Problem, QueryParams};
-use common::registry::{Instance, InstanceId, ListBody, PutInstance, ServiceName, State};
+use common::registry::{Accepted, Instance, InstanceId, ListBody, PutInstance, ServiceName, State};
 use http::StatusCode;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -16,13 +16,6 @@ use super::refused;
 use crate::admission;
 use crate::core::Event;
 use crate::registry::Registry;
-
-/// The answer to a write.
-#[derive(Debug, Serialize)]
-pub(super) struct Accepted {
-    state: Option<State>,
-    revision: u64,
-}
 
 /// `PUT`: 201 for a new process (also one that replaces an older generation), 200 for a renewal.
 pub(super) async fn register(

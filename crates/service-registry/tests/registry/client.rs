@@ -71,6 +71,46 @@ async fn an_instance_is_found_quickly_and_leaves_in_order() {
 }
 
 #[tokio::test]
+async fn who_waits_to_be_passed_hears_of_it_long_before_the_next_renewal() {
+    let (server, instance) = (Server::start(), Instance::start());
+    instance.set_ready(503);
+    let config = RegistryConfig {
+        renew_ms: Duration::from_secs(5),
+        ..Server::client_config(&[&server])
+    };
+    let registration = register(&config, "p1", &instance);
+    let mut passed = std::pin::pin!(registration.passed());
+    let mut watched = super::support::Stream::open(&server, "service=product-service", None).await;
+    let told = async {
+        loop {
+            let data = watched.next().await.unwrap().2;
+            let state = data
+                .pointer("/instance/state")
+                .or(data.pointer("/instances/0/state"));
+            if let Some(state) = state {
+                return state.clone();
+            }
+        }
+    };
+    // The registry has it, and has dialled back: not ready.
+    tokio::select! {
+        biased;
+        () = &mut passed => panic!("nobody has passed it"),
+        state = told => assert_eq!(state, "warming"),
+    }
+    let begun = clock::now();
+    instance.set_ready(200);
+    passed.await;
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert_eq!(
+        server.get("/v1/services/product-service").await.1["instances"][0]["state"],
+        "passing"
+    );
+    drop(server);
+    registration.passed().await; // once is enough
+}
+
+#[tokio::test]
 async fn every_replica_is_registered_with_and_any_one_is_enough() {
     let (first, second, instance) = (Server::start(), Server::start(), Instance::start());
     let config = Server::client_config(&[&first, &second]);

@@ -25,7 +25,11 @@ struct Process {
 
 impl Process {
     fn start() -> Self {
-        let mut child = command(&[("HTTP__LISTEN", "127.0.0.1:0"), ("LOG_FORMAT", "json")])
+        Self::with(&[("HTTP__LISTEN", "127.0.0.1:0")])
+    }
+
+    fn with(env: &[(&str, &str)]) -> Self {
+        let mut child = command(&[env, &[("LOG_FORMAT", "json")]].concat())
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stdout.take().unwrap());
@@ -44,6 +48,24 @@ impl Process {
             .status()
             .unwrap();
         assert!(sent.success());
+    }
+
+    /// What the health check of a container says.
+    fn is_healthy(&self) -> bool {
+        let listen = self.address.to_string();
+        let check = command(&[("HTTP__LISTEN", listen.as_str())])
+            .arg("healthcheck")
+            .status();
+        check.unwrap().success()
+    }
+
+    fn status(&self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let mut line = String::new();
+        BufReader::new(self.send(&request))
+            .read_line(&mut line)
+            .unwrap();
+        line.split(' ').nth(1).unwrap().to_owned()
     }
 
     fn send(&self, request: &str) -> TcpStream {
@@ -131,6 +153,42 @@ fn the_health_check_asks_the_running_service() {
     );
     drop(process);
     assert_eq!(check(&listen).status.code(), Some(1));
+}
+
+/// A registry can register too, and so stands for every service here: `main` is the same.
+#[test]
+fn healthy_is_who_the_registry_has_passed_once() {
+    let place = test_support::free_address().to_string();
+    let registry = format!("http://{place}");
+    let mut process = Process::with(&[
+        ("HTTP__LISTEN", "127.0.0.1:0"),
+        ("SERVICE_REGISTRY", &registry),
+        ("RUST_LOG", "common=debug"),
+    ]);
+    for _try in 0..3 {
+        line_with(&mut process.log, "cannot register");
+    }
+    assert_eq!(process.status("/ready"), "200");
+    assert!(!process.is_healthy(), "nobody can find it");
+    let hint = "no registry passes this instance: it has started when one does";
+    assert_eq!(line_with(&mut process.log, hint)["level"], "WARN");
+
+    let refusing = Process::with(&[("HTTP__LISTEN", &place), ("PROBE_CIDRS", "10.0.0.0/8")]);
+    let mut said = String::new();
+    while !said.contains("PROBE_CIDRS") {
+        let line = line_with(&mut process.log, "cannot register");
+        said = line["error"].as_str().unwrap().to_owned();
+    }
+    assert!(!process.is_healthy(), "nobody can find it yet");
+
+    drop(refusing);
+    let registry = Process::with(&[("HTTP__LISTEN", &place)]);
+    line_with(&mut process.log, "passing");
+    while !process.is_healthy() {
+        std::thread::yield_now();
+    }
+    drop(registry);
+    assert!(process.is_healthy(), "it was found once");
 }
 
 #[test]
