@@ -44,7 +44,7 @@ docker-conformance: ## check the public contract of the shop on Docker Compose (
 airgap: ## build stand-ins for the public base images, on a machine that reaches no image registry
 	@docker/airgap/build.sh
 
-backup: ## save both databases of the shop that is up, raw, Compose or Swarm (TO=folder, WAY=raw|compose|swarm)
+backup: ## save both databases of the shop that is up, raw, Compose or Swarm (TO=folder, WAY=raw|compose|swarm, STORES_HOST=ssh://host)
 	@docker/ops/backup.sh
 
 restore: ## put them back (FROM=folder; FORCE=1: what the shop holds now may go)
@@ -65,8 +65,8 @@ conformance: ## check the public contract of a running shop (URL=http://localhos
 swarm-file: ## remake docker-compose-swarm.yml after changing docker-compose.yml or what it mounts
 	@$(CARGO) run --quiet --locked -p netns-setup -- --file docker-compose.yml config --format swarm --output docker-compose-swarm.yml
 
-swarm-up: ## the same shop on the Swarm that docker talks to: build, mint secrets, deploy, wait until it is healthy (TAG=dev)
-	@docker compose build
+swarm-up: ## the same shop on the Swarm that docker talks to: build what it lacks, mint secrets, deploy, wait until it is healthy (TAG=dev; BUILD=1: build anew)
+	@docker/swarm/images.sh
 	@docker/swarm/deploy.sh
 
 swarm-down: ## remove it from the Swarm; volumes and secrets are kept

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 . docker/ops/way.sh
 . docker/ops/psql.sh
 
-find_way
+find_way postgres
 TO=${TO:-${XDG_STATE_HOME:-$HOME/.local/state}/underlay/backups}
 taken=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 name=$(echo "$taken" | tr -d ':-')

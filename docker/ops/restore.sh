@@ -29,13 +29,13 @@ for database in orders catalog; do
     die "$FROM/$database.dump is not what was saved: its SHA-256 differs from the manifest's; nothing was touched"
 done
 
-find_way
+find_way postgres redis
 work=$(mktemp -d)
 stopped=
 end() {
   code=$?
   trap '' INT TERM HUP
-  [ -z "$stopped" ] || go_on product-service order-service || say 'product-service and order-service could not be started again' >&2
+  [ -z "$stopped" ] || (go_on product-service order-service) || say 'product-service and order-service could not be started again' >&2
   rm -rf "$work"
   exit "$code"
 }

@@ -1,6 +1,7 @@
 # Sourced by the scripts beside it: finds the shop that runs, whichever way it does, and speaks to it.
 #   WAY=raw|compose|swarm    which one is meant, when more than one is up
 #   COMPOSE_PROJECT_NAME     its name on the raw way and under Compose (default: the folder's); STACK on a Swarm (underlay)
+#   STORES_HOST              on a Swarm: engines (as in DOCKER_HOST) to look for the tasks of PostgreSQL and Redis on, beside docker's own
 #   NETNS_SETUP              the program of the raw way (default: the one that `make up` has built, else the PATH's)
 # shellcheck shell=sh
 
@@ -37,11 +38,16 @@ is_up() { # way
   esac
 }
 
-# Sets WAY to the one way that PostgreSQL runs.
-find_way() {
+# Sets WAY to the one way that PostgreSQL runs, and sees that the insides of services are in reach.
+find_way() { # service...
   STACK=${STACK:-underlay}
+  choose_way
+  [ "$WAY" != swarm ] || for service; do reach "$service"; done
+}
+
+choose_way() {
   if [ -n "${WAY:-}" ]; then
-    is_up "$WAY" || die "PostgreSQL does not run the $WAY way" "remedy: $(how_to_start "$WAY")"
+    is_up "$WAY" || { [ "$WAY" != swarm ] || want_manager; die "PostgreSQL does not run the $WAY way" "remedy: $(how_to_start "$WAY")"; }
     return
   fi
   found=
@@ -53,10 +59,19 @@ find_way() {
   set -- $found
   case $# in
     1) WAY=$1 ;;
-    0) die 'no shop is up here: PostgreSQL runs neither raw nor by Compose nor on a Swarm' \
-      "remedy: $(how_to_start raw); or $(how_to_start compose); another name than the folder's is given by COMPOSE_PROJECT_NAME" ;;
+    0)
+      [ "$(docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null)" != active ] || want_manager
+      die 'no shop is up here: PostgreSQL runs neither raw nor by Compose nor on a Swarm' \
+        "remedy: $(how_to_start raw); or $(how_to_start compose); another name than the folder's is given by COMPOSE_PROJECT_NAME"
+      ;;
     *) die "a shop is up in more than one way:$found" "remedy: say which one is meant, as in WAY=$1" ;;
   esac
+}
+
+want_manager() {
+  [ "$(docker info --format '{{.Swarm.ControlAvailable}}' 2>/dev/null)" = true ] ||
+    die 'this engine is no manager of a Swarm, and only one can be asked' \
+      'remedy: choose a manager with docker context use or DOCKER_HOST; STORES_HOST names the host of PostgreSQL and Redis, if that is another'
 }
 
 how_to_start() { # way
@@ -75,17 +90,28 @@ inside() { # service command...
     raw) netns_setup exec -T "$service" "$@" ;;
     compose) compose exec -T "$service" "$@" ;;
     swarm)
-      container=$(the_task "$service") || exit 1
-      docker exec -i "$container" "$@"
+      reach "$service"
+      at "$engine" exec -i "$container" "$@"
       ;;
   esac
 }
 
-the_task() { # service: its container, or where to look for it
-  container=$(docker ps --quiet --filter "label=com.docker.swarm.service.name=${STACK}_$1" | head -n 1)
-  [ -n "$container" ] || die "no task of ${STACK}_$1 runs on this host, but on: $(docker service ps --filter desired-state=running \
-    --format '{{.Node}}' "${STACK}_$1" | tr '\n' ' ')" 'remedy: run this there, or set DOCKER_HOST=ssh://THAT-HOST'
-  echo "$container"
+at() { # engine, or nothing for docker's own; docker's arguments...
+  engine=$1
+  shift
+  if [ -n "$engine" ]; then docker --host "$engine" "$@"; else docker "$@"; fi
+}
+
+# Sets `container` to a service's task, and `engine` to where it runs.
+reach() { # service
+  for engine in '' ${STORES_HOST:-}; do
+    container=$(at "$engine" ps --quiet --filter "label=com.docker.swarm.service.name=${STACK}_$1" | head -n 1)
+    [ -z "$container" ] || return 0
+  done
+  where=$(docker service ps --filter desired-state=running --format '{{.Node}}' "${STACK}_$1" | tr '\n' ' ')
+  [ -n "$where" ] || die "${STACK}_$1 has no task" "remedy: docker service ps --no-trunc ${STACK}_$1 says why"
+  die "the task of ${STACK}_$1 runs on ${where% }, whose engine was not asked" \
+    "remedy: name it, as in STORES_HOST=ssh://${where%% *}"
 }
 
 # Ends every instance of services in order; returns when they have ended.
@@ -93,11 +119,14 @@ halt() { # service...
   case $WAY in
     raw) netns_setup stop "$@" ;;
     compose) compose stop "$@" ;;
-    swarm) for service in "$@"; do
-      # How many there were is kept where the next `go_on` finds it, should this script be killed.
-      count=$(docker service inspect --format '{{.Spec.Mode.Replicated.Replicas}}' "${STACK}_$service")
-      [ "$count" = 0 ] || docker service update --quiet --label-add "underlay.replicas=$count" --replicas 0 "${STACK}_$service" >/dev/null
-    done ;;
+    swarm)
+      for service; do
+        # How many there were is kept where the next `go_on` finds it, should this script be killed.
+        count=$(replicas "$service")
+        [ "$count" = 0 ] || change "$service" --label-add "underlay.replicas=$count" --replicas 0
+      done
+      for service; do await_swarm "$service" 'has not ended' running; done
+      ;;
   esac
 }
 
@@ -106,11 +135,48 @@ go_on() { # service...
   case $WAY in
     raw) netns_setup start "$@" ;;
     compose) compose start "$@" && await_healthy "$@" ;;
-    swarm) for service in "$@"; do
-      count=$(docker service inspect --format '{{index .Spec.Labels "underlay.replicas"}}' "${STACK}_$service")
-      [ -z "$count" ] || docker service update --quiet --label-rm underlay.replicas --replicas "$count" "${STACK}_$service" >/dev/null
-    done ;;
+    swarm)
+      for service; do
+        count=$(docker service inspect --format '{{index .Spec.Labels "underlay.replicas"}}' "${STACK}_$service")
+        [ -z "$count" ] || [ "$(replicas "$service")" != 0 ] || change "$service" --replicas "$count"
+      done
+      for service; do await_swarm "$service" 'is not healthy' missing; done
+      # Last, so that `docker service rollback` goes to what runs, and not to none.
+      for service; do change "$service" --label-rm underlay.replicas; done
+      ;;
   esac
+}
+
+replicas() { docker service inspect --format '{{.Spec.Mode.Replicated.Replicas}}' "${STACK}_$1"; }
+
+change() { # service, options of docker service update...
+  service=$1
+  shift
+  docker service update --quiet --detach "$@" "${STACK}_$service" >/dev/null
+}
+
+# Tasks that are not over; a host that is down reports no end of its own.
+running() { # service
+  away=$(docker node ls --format '{{.Hostname}} {{.Status}}' | awk '$2 == "Down" { print $1 }' | tr '\n' ' ')
+  tasks=$(docker service ps --format '{{.Node}} {{.CurrentState}}' "${STACK}_$1") || exit 1
+  echo "$tasks" | awk -v away=" $away" 'NF && index(away, " " $1 " ") == 0 && $2 !~ /^(Shutdown|Failed|Rejected|Complete|Orphaned|Remove)$/'
+}
+
+# A service that has fewer healthy tasks than it should.
+missing() { # service
+  services=$(docker service ls --filter "name=${STACK}_$1" --format '{{.Name}} {{.Replicas}}') || exit 1
+  echo "$services" | awk -v name="${STACK}_$1" '$1 == name { split($2, n, "/"); if (n[1] != n[2]) print $2 }'
+}
+
+await_swarm() { # service, what is said when it takes too long, function that prints what is left
+  turns=0
+  while :; do
+    left=$("$3" "$1") || die "the Swarm does not answer about ${STACK}_$1"
+    [ -n "$left" ] || return 0
+    turns=$((turns + 1))
+    [ "$turns" -lt 360 ] || die "${STACK}_$1 $2:" "$left" "see: docker service ps --no-trunc ${STACK}_$1"
+    sleep 0.5
+  done
 }
 
 # An older Compose starts and does not wait.

@@ -20,11 +20,7 @@ services=()
 for service in service-registry product-service order-service api-gateway; do services+=("underlay/$service:$TAG"); done
 stores=("${POSTGRES_IMAGE:-postgres:17-alpine}" "${REDIS_IMAGE:-redis:8-alpine}")
 lacks() { ! docker image inspect "$@" >/dev/null 2>&1; }
-if [ -n "${BUILD:-}" ] || lacks "${services[@]}"; then
-  docker compose build
-else
-  echo "rehearse: takes the images as they are (BUILD=1 builds them anew)"
-fi
+docker/swarm/images.sh
 for image in "${stores[@]}"; do
   ! lacks "$image" || docker pull --quiet "$image" ||
     die "there is no $image, and it cannot be pulled" 'remedy: docker/airgap/build.sh makes stand-ins without a registry'

@@ -1,6 +1,5 @@
 //! `docker/ops/backup.sh` and `docker/ops/restore.sh` on a stack: what is lost with its volumes is back, row by row.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -11,14 +10,12 @@ use test_support::Steps;
 
 use crate::docker::said;
 use crate::engine::Engine;
+use crate::rows::{self, Rows};
 use crate::shop::{gone, seconds, timed};
 use crate::shopper;
 use crate::stack::Stack;
 
 const ORDERS: usize = 3;
-
-/// Of each table how many rows there are, and a digest of them: PostgreSQL's own word, not that of the scripts.
-type Rows = BTreeMap<String, String>;
 
 pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
     let Some(stack) = steps
@@ -143,25 +140,9 @@ async fn restore(stack: &Stack, from: &Path) -> Result<Output> {
 }
 
 async fn rows(stack: &Stack) -> Result<Rows> {
-    let mut rows = Rows::new();
-    for database in ["orders", "catalog"] {
-        let tables = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
-        for table in sql(stack, database, tables).await?.lines() {
-            let digest = format!(
-                "SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")) FROM \"{table}\" t"
-            );
-            let digest = sql(stack, database, &digest).await?;
-            rows.insert(format!("{database}.{table}"), digest.trim().to_owned());
-        }
-    }
-    Ok(rows)
-}
-
-async fn sql(stack: &Stack, database: &str, query: &str) -> Result<String> {
-    let psql = [
-        "psql", "-XAt", "-U", "postgres", "-d", database, "-c", query,
-    ];
-    stack
-        .compose(&[&["exec", "-T", "postgres"], &psql[..]].concat())
-        .await
+    let psql = async |arguments: &[&str]| {
+        let exec = ["exec", "-T", "postgres"];
+        stack.compose(&[&exec, arguments].concat()).await
+    };
+    rows::of(psql).await
 }

@@ -21,6 +21,8 @@ mod old;
 mod preflight;
 mod reach;
 mod restarts;
+#[path = "../shared/rows.rs"]
+mod rows;
 mod secrets;
 mod shop;
 mod shopper;

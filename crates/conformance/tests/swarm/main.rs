@@ -5,16 +5,20 @@
 //! have names, a network and a folder of their own, so that they stand beside other rehearsals and engines, and nothing of them stays.
 //! The images come from the engine that `docker` talks to, where they are built, unless `TAG` names some that are there.
 //!
-//! Skipped, by name, where there is no root or no engine, unless `REQUIRE_DOCKER` is set.
+//! `cargo test -p conformance --test swarm -- backup` tells one story. Skipped where there is no root or no engine, unless
+//! `REQUIRE_DOCKER` is set.
 
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
+mod backup;
 mod command;
 mod customers;
 mod leftovers;
 mod loss;
 mod refusals;
 mod rehearsal;
+#[path = "../shared/rows.rs"]
+mod rows;
 mod updates;
 mod wire;
 
@@ -27,32 +31,44 @@ use test_support::Steps;
 use crate::leftovers::Leftovers;
 use crate::rehearsal::{HOSTS, Rehearsal};
 
+/// What is told on the hosts, by the names that a filter chooses by, in the order of telling.
+const STORIES: &[&str] = &["refusals", "contract", "wire", "backup", "updates", "loss"];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
-        println!("swarm: test");
+        for name in STORIES {
+            println!("swarm {name}: test");
+        }
         return ExitCode::SUCCESS;
     }
-    let mut filters = arguments
+    let filters: Vec<&String> = arguments
         .iter()
         .filter(|argument| !argument.starts_with('-'))
-        .peekable();
-    let is_chosen =
-        filters.peek().is_none() || filters.any(|filter| "swarm".contains(filter.as_str()));
+        .collect();
+    let is_chosen = |story: &str| {
+        let name = format!("swarm {story}");
+        filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
+    };
+    let chosen: Vec<&str> = STORIES
+        .iter()
+        .copied()
+        .filter(|name| is_chosen(name))
+        .collect();
     let mut steps = Steps::begin("swarm");
-    if is_chosen {
+    if !chosen.is_empty() {
         // One thread: what it starts dies with it (see `command`).
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         runtime
             .expect("a runtime starts")
-            .block_on(tell(&mut steps));
+            .block_on(tell(&chosen, &mut steps));
     }
     steps.end()
 }
 
-async fn tell(steps: &mut Steps) {
+async fn tell(chosen: &[&str], steps: &mut Steps) {
     if let Err(why) = rehearsal::is_possible().await {
         if std::env::var_os("REQUIRE_DOCKER").is_some() {
             let why = why.context("REQUIRE_DOCKER is set, and hosts cannot be rehearsed");
@@ -74,19 +90,21 @@ async fn tell(steps: &mut Steps) {
         .await
         .is_some()
     {
-        told_on(&rehearsal, steps).await;
+        told_on(&rehearsal, chosen, steps).await;
     }
     steps.step("down leaves nothing", ended(&rehearsal)).await;
 }
 
-async fn told_on(rehearsal: &Rehearsal, steps: &mut Steps) {
+async fn told_on(rehearsal: &Rehearsal, chosen: &[&str], steps: &mut Steps) {
     let Some(()) = steps
         .step("the hosts have the images", rehearsal.load())
         .await
     else {
         return;
     };
-    refusals::tell(steps, rehearsal).await;
+    if chosen.contains(&"refusals") {
+        refusals::tell(steps, rehearsal).await;
+    }
     let Some(seconds) = steps
         .step("every task is healthy", rehearsal.deploy())
         .await
@@ -94,25 +112,29 @@ async fn told_on(rehearsal: &Rehearsal, steps: &mut Steps) {
         return;
     };
     steps.figure("from deploying to healthy", format!("{seconds:.0} s"));
+    for story in chosen {
+        match *story {
+            "contract" => contract(steps, rehearsal).await,
+            "wire" => wire::tell(steps, rehearsal).await,
+            "backup" => backup::tell(steps, rehearsal).await,
+            "updates" => updates::tell(steps, rehearsal).await,
+            "loss" => loss::tell(steps, rehearsal).await,
+            _ => {}
+        }
+    }
+}
+
+async fn contract(steps: &mut Steps, rehearsal: &Rehearsal) {
     for host in [2, 3] {
         let name = format!("host{host} keeps the contract");
-        if let Some(kept) = steps.step(&name, contract(rehearsal, host)).await {
+        if let Some(kept) = steps.step(&name, keeps(rehearsal, host)).await {
             steps.figure("statements that hold", kept);
         }
     }
-    let seen = steps.step(
-        "hosts talk over VXLAN, and only so",
-        wire::is_encapsulated(rehearsal),
-    );
-    if let Some(seen) = seen.await {
-        steps.figure("on the wire", seen);
-    }
-    updates::tell(steps, rehearsal).await;
-    loss::tell(steps, rehearsal).await;
 }
 
 /// The whole public contract, the admin rules too, through one host.
-async fn contract(rehearsal: &Rehearsal, host: usize) -> Result<usize> {
+async fn keeps(rehearsal: &Rehearsal, host: usize) -> Result<usize> {
     let token = rehearsal.secret("admin-token")?;
     let report = conformance::run(&Shop::new(&rehearsal.url(host), Some(token))?, |_| ()).await;
     ensure!(

@@ -1,7 +1,5 @@
 //! What cannot work is said clearly, and nothing of it is deployed.
 
-use std::os::unix::fs::PermissionsExt;
-
 use anyhow::{Result, ensure};
 use test_support::Steps;
 use tokio::process::Command;
@@ -97,21 +95,8 @@ async fn is_refused<const N: usize>(
 }
 
 async fn too_old(rehearsal: &Rehearsal) -> Result<()> {
-    let folder = rehearsal.state().join("old");
-    std::fs::create_dir(&folder)?;
-    let docker = folder.join("docker");
-    std::fs::write(&docker, OLD_ENGINE)?;
-    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755))?;
-    let path = std::env::var("PATH")?;
-    let real = path
-        .split(':')
-        .map(|folder| format!("{folder}/docker"))
-        .find(|docker| std::path::Path::new(docker).exists())
-        .unwrap_or_default();
     let mut command = rehearsal.deployment(1);
-    command
-        .env("PATH", format!("{}:{path}", folder.display()))
-        .env("REAL_DOCKER", real);
+    command.envs(rehearsal.instead_of_docker("old", OLD_ENGINE)?);
     let words = [
         "host1 is 18.09.1, too old",
         "nothing was deployed",

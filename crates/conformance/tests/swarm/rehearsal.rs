@@ -1,5 +1,6 @@
 //! The hosts, by the scripts that people use.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -71,6 +72,43 @@ impl Rehearsal {
 
     pub(crate) fn state(&self) -> PathBuf {
         Path::new(STATE).join(&self.name)
+    }
+
+    /// A script of docker/ops against a host, for the stack there.
+    pub(crate) fn operation(&self, name: &str, host: usize) -> Command {
+        let mut command = mortal(project().join("docker/ops").join(name));
+        command
+            .env("WAY", "swarm")
+            .env("DOCKER_HOST", self.engine(host))
+            .env("XDG_STATE_HOME", self.state().join("secrets"));
+        command
+    }
+
+    /// `make TARGET` against the manager, as a person would.
+    pub(crate) fn make(&self, target: &str) -> Command {
+        let mut command = mortal("make");
+        command
+            .args(["--no-print-directory", target])
+            .env("TAG", tag())
+            .env("DOCKER_HOST", self.engine(1))
+            .env("XDG_STATE_HOME", self.state().join("secrets"));
+        command
+    }
+
+    /// Variables with which a script runs `text` where it means docker, which is `$REAL_DOCKER` there.
+    pub(crate) fn instead_of_docker(&self, name: &str, text: &str) -> Result<[(&str, String); 2]> {
+        let folder = self.state().join(name);
+        std::fs::create_dir(&folder)?;
+        let docker = folder.join("docker");
+        std::fs::write(&docker, text)?;
+        std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755))?;
+        let path = std::env::var("PATH")?;
+        let mut programs = path.split(':').map(|folder| format!("{folder}/docker"));
+        let real = programs.find(|docker| Path::new(docker).exists());
+        Ok([
+            ("REAL_DOCKER", real.context("docker")?),
+            ("PATH", format!("{}:{path}", folder.display())),
+        ])
     }
 
     fn script(&self, name: &str) -> Command {

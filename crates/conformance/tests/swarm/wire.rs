@@ -15,6 +15,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use test_support::Steps;
+
 use crate::rehearsal::{HOSTS, Rehearsal};
 
 /// RFC 7348's port is what Docker uses, too.
@@ -87,8 +89,15 @@ impl Seen {
     }
 }
 
+pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
+    let seen = is_encapsulated(rehearsal);
+    if let Some(seen) = steps.step("hosts talk over VXLAN, and only so", seen).await {
+        steps.figure("on the wire", seen);
+    }
+}
+
 /// Requests through each host reach services on other hosts, and all that the cables see of them is encapsulated.
-pub(crate) async fn is_encapsulated(rehearsal: &Rehearsal) -> Result<String> {
+async fn is_encapsulated(rehearsal: &Rehearsal) -> Result<String> {
     let switch = format!("/run/netns/underlay-{}-switch", rehearsal.name);
     let done = Arc::new(AtomicBool::new(false));
     let (ready, listening) = tokio::sync::oneshot::channel();
