@@ -103,7 +103,7 @@ impl Exchange<'_> {
         let repeatable = Repeatable::of(
             &outgoing.method,
             self.keyed,
-            matches!(outgoing.body, UpstreamBody::Kept(_)),
+            matches!(outgoing.body, UpstreamBody::Whole(_)),
         );
         let progress = outgoing.body.progress();
         let mut pick = self

@@ -4,10 +4,10 @@ use common::problem::{Problem, Slug};
 use http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
 use http::{Method, Response};
 
+use crate::body::BodyFault;
 use crate::download::ClientBody;
 use crate::path::PathError;
 use crate::routes::Refusal;
-use crate::upload::BodyFault;
 
 /// Why the gateway answers itself.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

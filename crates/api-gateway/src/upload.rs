@@ -11,21 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::pause::Pause;
-
-/// What is wrong with a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BodyFault {
-    /// The request's is longer than allowed.
-    #[error("the body is longer than allowed")]
-    TooLarge,
-    /// No byte came for too long.
-    #[error("the body stopped coming")]
-    Slow,
-    /// Its connection or its framing broke.
-    #[error("the body was cut short")]
-    Broken,
-}
+use crate::body::{BodyFault, Outbound, Pieces};
 
 /// Limits of a request's body.
 #[derive(Debug, Clone, Copy)]
@@ -38,14 +24,8 @@ pub struct BodyLimits {
     pub pause: Duration,
 }
 
-/// A request's body on its way to an upstream.
-#[derive(Debug)]
-pub enum UpstreamBody {
-    /// Whole and small: can be sent again.
-    Kept(Bytes),
-    /// Passed on as it comes.
-    Streamed(Box<Upload>),
-}
+/// A request's body on its way to an upstream; whole, it is small and can be sent again.
+pub type UpstreamBody = Outbound<Box<Upload>>;
 
 impl UpstreamBody {
     /// Reads a body until it is known to be small, or not.
@@ -54,7 +34,7 @@ impl UpstreamBody {
     /// [`BodyFault`]; the client's doing in every case.
     pub async fn receive(mut incoming: Incoming, limits: BodyLimits) -> Result<Self, BodyFault> {
         if incoming.is_end_stream() {
-            return Ok(Self::Kept(Bytes::new()));
+            return Ok(Self::Whole(Bytes::new()));
         }
         let announced = incoming.size_hint().exact();
         let mut begun = BytesMut::new();
@@ -64,7 +44,7 @@ impl UpstreamBody {
                     return Err(BodyFault::Slow);
                 };
                 match frame {
-                    None => return Ok(Self::Kept(begun.freeze())),
+                    None => return Ok(Self::Whole(begun.freeze())),
                     Some(Err(_)) => return Err(BodyFault::Broken),
                     Some(Ok(frame)) => {
                         let Ok(data) = frame.into_data() else {
@@ -72,7 +52,7 @@ impl UpstreamBody {
                         };
                         if begun.is_empty() && incoming.is_end_stream() && data.len() <= limits.max
                         {
-                            return Ok(Self::Kept(data));
+                            return Ok(Self::Whole(data));
                         }
                         begun.extend_from_slice(&data);
                     }
@@ -89,9 +69,8 @@ impl UpstreamBody {
         let begun = (!begun.is_empty()).then(|| begun.freeze());
         Ok(Self::Streamed(Box::new(Upload {
             begun,
-            rest: incoming,
+            rest: Pieces::new(incoming, limits.pause),
             left,
-            pause: Pause::new(limits.pause),
             progress: Arc::default(),
         })))
     }
@@ -100,7 +79,7 @@ impl UpstreamBody {
     #[must_use]
     pub fn copy(&self) -> Option<Self> {
         match self {
-            Self::Kept(bytes) => Some(Self::Kept(bytes.clone())),
+            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
             Self::Streamed(_) => None,
         }
     }
@@ -109,7 +88,7 @@ impl UpstreamBody {
     #[must_use]
     pub fn progress(&self) -> Option<Arc<Progress>> {
         match self {
-            Self::Kept(_) => None,
+            Self::Whole(_) => None,
             Self::Streamed(upload) => Some(Arc::clone(&upload.progress)),
         }
     }
@@ -140,57 +119,31 @@ impl Progress {
 #[derive(Debug)]
 pub struct Upload {
     begun: Option<Bytes>,
-    rest: Incoming,
+    rest: Pieces,
     left: usize,
-    pause: Pause,
     progress: Arc<Progress>,
 }
 
 impl Upload {
-    fn fail(&self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let _ = self.progress.fault.set(fault);
-        Poll::Ready(Some(Err(fault)))
-    }
-
-    fn poll_frame(
+    fn next(
         &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        if let Some(begun) = self.begun.take() {
-            return Poll::Ready(Some(Ok(Frame::data(begun))));
+        piece: Option<Result<Bytes, BodyFault>>,
+    ) -> Result<Option<Bytes>, BodyFault> {
+        let piece = piece.transpose()?;
+        if let Some(data) = &piece {
+            self.left = self
+                .left
+                .checked_sub(data.len())
+                .ok_or(BodyFault::TooLarge)?;
         }
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.rest).poll_frame(cx) else {
-                ready!(self.pause.poll_over(cx));
-                return self.fail(BodyFault::Slow);
-            };
-            self.pause.end();
-            match frame {
-                None => {
-                    self.progress.ended.store(true, Ordering::Relaxed);
-                    return Poll::Ready(None);
-                }
-                Some(Err(_)) => return self.fail(BodyFault::Broken),
-                Some(Ok(frame)) => {
-                    // Trailers were announced to this hop only.
-                    let Ok(data) = frame.into_data() else {
-                        continue;
-                    };
-                    let Some(left) = self.left.checked_sub(data.len()) else {
-                        return self.fail(BodyFault::TooLarge);
-                    };
-                    self.left = left;
-                    if self.rest.is_end_stream() {
-                        self.progress.ended.store(true, Ordering::Relaxed);
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-            }
+        if piece.is_none() || self.rest.is_end_stream() {
+            self.progress.ended.store(true, Ordering::Relaxed);
         }
+        Ok(piece)
     }
 }
 
-impl Body for UpstreamBody {
+impl Body for Upload {
     type Data = Bytes;
     type Error = BodyFault;
 
@@ -198,25 +151,24 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        match &mut *self {
-            Self::Kept(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Kept(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Streamed(upload) => upload.poll_frame(cx),
+        if let Some(begun) = self.begun.take() {
+            return Poll::Ready(Some(Ok(Frame::data(begun))));
         }
+        let piece = ready!(self.rest.poll_next(cx));
+        let piece = self.next(piece).inspect_err(|fault| {
+            let _ = self.progress.fault.set(*fault); // the first one counts
+        })?;
+        Poll::Ready(piece.map(|data| Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Kept(bytes) => bytes.is_empty(),
-            Self::Streamed(upload) => upload.begun.is_none() && upload.rest.is_end_stream(),
-        }
+        self.begun.is_none() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Kept(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streamed(upload) if upload.begun.is_none() => upload.rest.size_hint(),
-            Self::Streamed(_) => SizeHint::default(),
+        match self.begun {
+            None => self.rest.size_hint(),
+            Some(_) => SizeHint::default(),
         }
     }
 }
