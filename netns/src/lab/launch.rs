@@ -156,7 +156,7 @@ pub fn launch(mut launch: Launch) -> Result<Launched, LaunchError> {
         .into_iter()
         .map(|port| Ok((port.publish, port.listen()?)))
         .collect::<io::Result<Vec<_>>>()?;
-    logs::rotate(&state.log(OWN_LOG), logs::LIMIT)?;
+    logs::turn_over(&state.log(OWN_LOG), logs::LIMIT)?;
     let log = logs::open(&state.log(OWN_LOG))?;
     let log = OwnedFd::from(log);
     let (mine, theirs) = UnixStream::pair()?;

@@ -38,7 +38,7 @@ impl Keeper {
             let files = || {
                 files::prepare(&project, &next.instances, &state, identity)?;
                 for instance in &joining {
-                    logs::rotate(&state.log(instance), 0)?;
+                    logs::turn_over(&state.log(instance), 0)?;
                 }
                 for guest in guests.iter().filter(|name| steps.leave.contains(name)) {
                     files::forget_anonymous_volumes(&state, guest)?;

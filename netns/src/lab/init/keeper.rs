@@ -11,7 +11,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::change::{Changes, Relays};
-use super::disk::Disk;
 use super::events::Journal;
 use super::hand::Hand;
 use super::listener::Listener;
@@ -20,13 +19,8 @@ use super::serve::Message;
 use super::{Lab, instance};
 use crate::kernel::enter::heed_signals;
 use crate::lab::clock::{Clock, millis};
-use crate::lab::logs;
 use crate::lab::protocol::{InstanceState, Progress, Reply};
 use crate::lab::supervise::{Action, Event, Id, Supervisor, Time};
-
-/// How often log files are looked at for their size, and how soon again while one grows fast.
-const ROTATE_EVERY: Duration = Duration::from_millis(250);
-const ROTATE_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -52,7 +46,6 @@ pub(super) struct Keeper {
     pub(super) stage: Stage,
     pub(super) ready_ms: Option<u64>,
     pub(super) finished: bool,
-    pub(super) disk: Disk,
 }
 
 impl Keeper {
@@ -74,7 +67,6 @@ impl Keeper {
             }
         }
         let front = lab.plan.front(|_| true);
-        let disk = Disk::new(lab.state.logs());
         let network_ms = starter.network.duration().as_secs_f64() * 1e3;
         Self {
             lab,
@@ -92,7 +84,6 @@ impl Keeper {
             stage: Stage::ComingUp,
             ready_ms: None,
             finished: false,
-            disk,
         }
     }
 
@@ -100,7 +91,6 @@ impl Keeper {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         heed_signals()?;
-        let mut rotate = tokio::time::interval(ROTATE_EVERY);
         self.take(Event::Tick);
         while !self.finished {
             let deadline = self.deadline();
@@ -109,7 +99,6 @@ impl Keeper {
                 () = tokio::time::sleep_until(deadline.into()) => self.take(Event::Tick),
                 _ = terminate.recv() => self.take(Event::Shutdown),
                 _ = interrupt.recv() => self.take(Event::Shutdown),
-                _ = rotate.tick() => rotate.reset_after(self.rotate_logs()),
             }
         }
         Ok(())
@@ -299,22 +288,5 @@ impl Keeper {
             }
             Action::Finish => {}
         }
-    }
-
-    /// Looks after the logs; tells when to look again.
-    fn rotate_logs(&mut self) -> Duration {
-        let logs = self.hands.values().map(|hand| hand.log.as_path());
-        self.disk.look(self.clock.now(), logs);
-        let mut again = ROTATE_EVERY;
-        for hand in self.hands.values() {
-            match logs::rotate(&hand.log, logs::LIMIT) {
-                Ok(true) => again = ROTATE_AGAIN,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(%error, log = %hand.log.display(), "cannot turn the log over");
-                }
-            }
-        }
-        again
     }
 }

@@ -23,6 +23,7 @@ mod prepare;
 mod process;
 mod program;
 mod receive;
+mod recorder;
 mod report;
 mod serve;
 mod show;
@@ -162,7 +163,7 @@ fn prepare_files(lab: &Lab, inside: &Inside, pid: i32) -> io::Result<()> {
     lab.state.write_pid(pid)?;
     // A log tells of one life of the lab; those before it are the numbered files.
     for instance in &lab.plan.instances {
-        logs::rotate(&lab.state.log(&instance.name), 0)?;
+        logs::turn_over(&lab.state.log(&instance.name), 0)?;
     }
     let script = lab.state.run().join(instance::POSTGRES_ENTRYPOINT_FILE);
     fs::write(&script, instance::POSTGRES_ENTRYPOINT_TEXT)?;

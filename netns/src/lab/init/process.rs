@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use tokio::sync::oneshot;
 
 use super::hand::Hand;
 use super::network::SharedNetwork;
+use super::recorder::{Recorder, Recording};
 use super::serve::Message;
 use crate::kernel::Identity;
 use crate::kernel::reaper::Reaper;
 use crate::kernel::sandbox::{self, ExecSpec, GivenUp, SandboxSpec, Start, Streams};
-use crate::lab::logs;
 use crate::lab::supervise::{Id, START_PATIENCE};
 
 /// How often, and how long apart, a program is looked at for a handler of its stop signal: a second in all.
@@ -29,6 +30,7 @@ pub(super) struct Starter {
     pub(super) network: SharedNetwork,
     pub(super) reaper: Reaper,
     pub(super) identity: Identity,
+    pub(super) recorder: Recorder,
     pub(super) messages: UnboundedSender<Message>,
 }
 
@@ -52,32 +54,36 @@ impl Starter {
             })
             .await;
             let started = match begun.unwrap_or_else(|error| Err(error.to_string())) {
-                Ok(start) => {
+                Ok((start, recording)) => {
                     let started = start.finish(hang(given_up)).await;
-                    started.map_err(|failure| failure.to_string())
+                    started
+                        .map(|program| (program, recording))
+                        .map_err(|failure| failure.to_string())
                 }
                 Err(message) => Err(message),
             };
             let (started, end) = match started {
-                Ok(program) => (Ok(program.pid), Some(program.end)),
+                Ok((program, recording)) => (Ok(program.pid), Some((program.end, recording))),
                 Err(message) => (Err(message), None),
             };
             // The main task is gone only when the lab ends.
             let _ = starter.messages.send(Message::Spawned { id, run, started });
-            if let Some(end) = end {
+            if let Some((end, recording)) = end {
                 let exit = end.await;
+                recording.catch_up().await; // its last words are to be had by whoever hears of its end
                 let _ = starter.messages.send(Message::Exited { id, run, exit });
             }
         });
     }
 
-    fn begin(&self, spec: &SandboxSpec, log: &std::path::Path) -> Result<Start, String> {
+    fn begin(&self, spec: &SandboxSpec, log: &Path) -> Result<(Start, Recording), String> {
         let namespace = self
             .network
             .namespace(&spec.name)
             .map_err(|error| format!("enter its network: {error}"))?;
-        let output = logs::open(log).map_err(|error| format!("open its log: {error}"))?;
-        // A program may open /dev/stdout anew, which asks for its right to the file (rootless it owns it already).
+        let record = self.recorder.record(log);
+        let (output, recording) = record.map_err(|error| format!("open its log: {error}"))?;
+        // A program may open /dev/stdout anew, which asks for its right to the pipe (rootless it owns it already).
         let owner = self.identity.sandbox_owner();
         let _ = fchown(&output, Some(owner.into()), Some(owner.into()));
         let input = File::open("/dev/null").map_err(|error| format!("open /dev/null: {error}"))?;
@@ -87,6 +93,7 @@ impl Starter {
             stderr: output.as_fd(),
         };
         sandbox::spawn(&self.reaper, spec, namespace.as_fd(), streams)
+            .map(|start| (start, recording))
             .map_err(|failure| failure.to_string())
     }
 

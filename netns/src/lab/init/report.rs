@@ -165,7 +165,7 @@ impl Keeper {
             ready_ms: self.ready_ms,
             stopping: self.supervisor.is_stopping(),
             unenforced: self.unenforced(),
-            disk_full: self.disk.is_full(),
+            disk_full: self.starter.recorder.is_disk_full(),
             held: self.lab.held.clone(),
             files: (self.lab.project.sources.iter())
                 .map(|source| source.path.clone())

@@ -10,9 +10,11 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::allotment::Allotment;
 use super::change::{Asked, Relays};
+use super::disk::Disk;
 use super::keeper::Keeper;
 use super::network::SharedNetwork;
 use super::process::Starter;
+use super::recorder::Recorder;
 use super::usage::Survey;
 use super::{Lab, control, launcher};
 use crate::kernel::namespace::NetNamespace;
@@ -147,6 +149,7 @@ pub(super) async fn serve(
         network: network.clone(),
         reaper,
         identity,
+        recorder: Recorder::start(Disk::new(lab.state.logs()))?,
         messages,
     };
     let mut keeper = Keeper::new(lab, pid, clock, starter, relays, to_launcher);

@@ -4,17 +4,21 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
+use netns_setup::lab::logs;
 use test_support::eventually;
 
 use super::answers;
 use crate::residue::Snapshot;
 use crate::setting::{Lab, behind, said};
 
-/// What the lab keeps of a log, which it looks at every 50 ms while it grows fast.
+/// What a pipe holds (`pipe(7)`), and so what may come at once.
+const PIPE: u64 = 64 * 1024;
+
+/// No file of a log is ever longer than it may be, and what was turned over is whole, however fast it is written.
 pub(super) async fn flood(lab: &Lab<'_>, flags: &Path) -> Result<String> {
-    const LIMIT: u64 = 10_000_000;
-    let logs = lab.state().join("logs");
-    let size = |name: &str| std::fs::metadata(logs.join(name)).map_or(0, |found| found.len());
+    const LIMIT: u64 = logs::LIMIT;
+    let folder = lab.state().join("logs");
+    let size = |name: &str| std::fs::metadata(folder.join(name)).map_or(0, |found| found.len());
     std::fs::write(flags.join("fast"), "")?;
     let (mut most, mut turned) = (0, 0);
     let mut last = 0;
@@ -30,28 +34,34 @@ pub(super) async fn flood(lab: &Lab<'_>, flags: &Path) -> Result<String> {
     .await;
     std::fs::remove_file(flags.join("fast"))?;
     watched?;
-    eventually("the last of it is turned over", || async {
-        ensure!(size("writer-1.log") <= LIMIT, "{}", size("writer-1.log"));
+    ensure!(most <= LIMIT, "{most} bytes were seen");
+    eventually("all that was written fast has been recorded", || async {
+        let last = logs::tail(&folder.join("writer-1.log"), 1);
+        let is_slow = last.iter().any(|line| line.starts_with("line at "));
+        ensure!(is_slow, "{last:?}");
         Ok(())
     })
     .await?;
     for name in ["writer-1.log.1", "writer-1.log.2"] {
+        let text = std::fs::read(folder.join(name))?;
         ensure!(
-            (1..=LIMIT).contains(&size(name)),
+            text.len() as u64 <= LIMIT && text.len() as u64 > LIMIT - 2 * PIPE,
             "{name}: {} bytes",
-            size(name)
+            text.len()
         );
+        let is_whole = |line: &[u8]| line.len() == 99 || line.starts_with(b"line at ");
+        let mut lines = text.split(|byte| *byte == b'\n');
+        ensure!(lines.next_back() == Some(b""), "{name} ends within a line");
+        ensure!(lines.all(is_whole), "{name} has half a line");
     }
-    for entry in std::fs::read_dir(&logs)? {
+    for entry in std::fs::read_dir(&folder)? {
         use std::os::unix::fs::PermissionsExt;
         let entry = entry?;
         let mode = entry.metadata()?.permissions().mode() & 0o777;
         ensure!(mode == 0o600, "{}: {mode:o}", entry.path().display());
-        ensure!(!entry.path().ends_with("writer-1.log.0"), "left over");
     }
     Ok(format!(
-        "turned over {turned} times, {} MB at most",
-        most / 1_000_000
+        "seen to be turned over {turned} times, {most} bytes at most"
     ))
 }
 
@@ -66,8 +76,9 @@ trap '"$@" down >/dev/null 2>&1' EXIT
 fill
 word='disk is full' until_ps "$@"
 "$@" exec -T writer /bin/echo exec answers || exit 4
+"$@" exec -T writer /bin/sh -c 'yes lost | head -c 100000 >/proc/1/fd/1' || exit 8
 rm "$NETNS_STATE_DIR/filler"
-i=0; until "$@" logs writer | sed -n '/the disk was full/,$p' | grep 'line at'; do i=$((i + 1)); [ $i -lt 100 ] || exit 5; sleep 0.1; done
+i=0; until "$@" logs writer | sed -n '/the disk was full: [0-9]* bytes are missing here/,$p' | grep 'line at'; do i=$((i + 1)); [ $i -lt 100 ] || exit 5; sleep 0.1; done
 fill
 "$@" down || exit 6
 fill

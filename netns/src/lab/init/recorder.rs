@@ -1,0 +1,333 @@
+//! Records what instances write: each has a pipe for standard output and error, and one thread copies all pipes to the logs.
+//!
+//! Whoever writes faster than the disk takes it in waits, as Docker lets it wait; so no log can outgrow its bound. The thread is
+//! woken by what is written and by nothing else. It takes in at once what has come together within [`PACE`], since a line at a time
+//! would cost it a wake-up a line.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
+use tokio::sync::oneshot;
+
+use super::disk::Disk;
+use crate::lab::clock::Clock;
+use crate::lab::logs::{self, Sink};
+
+/// How long it waits for more before it looks again, unless there is much already.
+const PACE: Duration = Duration::from_millis(10);
+/// Bytes read at once: what a pipe holds (`pipe(7)`).
+const PIPE: usize = 64 * 1024;
+/// Bytes copied of one pipe before it is the next one's turn.
+const TURN: usize = 16 * PIPE;
+/// How often the disk is looked at while something is written.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Cheap to clone; all clones are one. The thread ends with the last of them.
+#[derive(Clone, Debug)]
+pub(super) struct Recorder {
+    orders: Sender<Order>,
+    bell: Arc<UnixStream>,
+    numbers: Arc<AtomicU64>,
+    disk_full: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Record {
+        number: u64,
+        pipe: File,
+        log: PathBuf,
+        end: File,
+    },
+    CatchUp {
+        number: u64,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// That a pipe is recorded.
+#[derive(Debug)]
+pub(super) struct Recording {
+    recorder: Recorder,
+    number: u64,
+}
+
+impl Recorder {
+    /// Starts the thread.
+    pub(super) fn start(disk: Disk) -> io::Result<Self> {
+        let (bell, rung) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        rung.set_nonblocking(true)?;
+        let (orders, taken) = mpsc::channel();
+        let disk_full = Arc::new(AtomicBool::new(false));
+        let desk = Desk {
+            orders: taken,
+            rung,
+            pipes: Vec::new(),
+            sinks: BTreeMap::new(),
+            buffer: vec![0; PIPE],
+            disk,
+            disk_full: Arc::clone(&disk_full),
+            clock: Clock::start(),
+            look_at: None,
+        };
+        thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || {
+                if let Err(error) = desk.run() {
+                    tracing::error!(%error, "logs are not written any more");
+                }
+            })?;
+        Ok(Self {
+            orders,
+            bell: Arc::new(bell),
+            numbers: Arc::default(),
+            disk_full,
+        })
+    }
+
+    /// A pipe to write to, whose other end is recorded in that log until nobody can write to it any more.
+    pub(super) fn record(&self, log: &Path) -> io::Result<(OwnedFd, Recording)> {
+        let end = logs::open(log)?;
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        self.order(Order::Record {
+            number,
+            pipe: reader.into(),
+            log: log.to_owned(),
+            end,
+        });
+        let recorder = self.clone();
+        Ok((writer, Recording { recorder, number }))
+    }
+
+    /// Whether there was no room for logs when it was last looked.
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Relaxed)
+    }
+
+    fn order(&self, order: Order) {
+        let _ = self.orders.send(order); // without its thread the pipe closes, and whoever waits hears of it
+        let _ = (&*self.bell).write(&[0]); // where there is no room for it, it rings already
+    }
+}
+
+impl Recording {
+    /// Waits until everything that had been written when this was called is in the log.
+    pub(super) async fn catch_up(&self) {
+        let (done, caught_up) = oneshot::channel();
+        let number = self.number;
+        self.recorder.order(Order::CatchUp { number, done });
+        let _ = caught_up.await; // an error: nothing is recorded any more
+    }
+}
+
+/// The thread's own.
+struct Desk {
+    orders: Receiver<Order>,
+    rung: UnixStream,
+    pipes: Vec<Pipe>,
+    /// Starts of an instance share its log.
+    sinks: BTreeMap<PathBuf, Sink>,
+    buffer: Vec<u8>,
+    disk: Disk,
+    disk_full: Arc<AtomicBool>,
+    clock: Clock,
+    /// When the disk is to be looked at.
+    look_at: Option<Duration>,
+}
+
+struct Pipe {
+    number: u64,
+    file: File,
+    log: PathBuf,
+    has_ended: bool,
+}
+
+impl Desk {
+    fn run(mut self) -> io::Result<()> {
+        loop {
+            let pipes = self.pipes.iter().map(|pipe| &pipe.file);
+            let ready = readable(&self.rung, pipes, self.next_look())?;
+            if !self.hear() {
+                return Ok(());
+            }
+            let mut most = 0;
+            for index in ready {
+                most = most.max(self.copy(index));
+            }
+            self.pipes.retain(|pipe| !pipe.has_ended);
+            self.sinks
+                .retain(|log, _| self.pipes.iter().any(|pipe| pipe.log == *log));
+            self.look(most > 0);
+            if (1..PIPE / 2).contains(&most) {
+                readable(&self.rung, [], Some(PACE))?; // an order ends the pause
+            }
+        }
+    }
+
+    /// Takes in what was ordered; tells whether anybody is left to order.
+    fn hear(&mut self) -> bool {
+        while let Ok(1..) = (&self.rung).read(&mut [0; 64]) {}
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Record {
+                    number,
+                    pipe,
+                    log,
+                    end,
+                }) => self.begin(number, pipe, log, end),
+                Ok(Order::CatchUp { number, done }) => {
+                    // One that is not there has ended.
+                    if let Some(index) = self.pipes.iter().position(|pipe| pipe.number == number) {
+                        self.copy(index);
+                    }
+                    let _ = done.send(()); // who asked may be gone
+                }
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn begin(&mut self, number: u64, file: File, log: PathBuf, end: File) {
+        match self.sinks.entry(log.clone()) {
+            Entry::Occupied(mut sink) => sink.get_mut().resume(end),
+            Entry::Vacant(entry) => drop(entry.insert(Sink::new(&log, end, logs::LIMIT))),
+        }
+        self.pipes.push(Pipe {
+            number,
+            file,
+            log,
+            has_ended: false,
+        });
+    }
+
+    /// Copies what the pipe holds, at most [`TURN`] bytes; tells how many.
+    fn copy(&mut self, index: usize) -> usize {
+        let pipe = &mut self.pipes[index];
+        let Some(sink) = self.sinks.get_mut(&pipe.log) else {
+            return 0; // cannot be: it comes and goes with its pipes
+        };
+        let mut copied = 0;
+        while copied < TURN && !pipe.has_ended {
+            match pipe.file.read(&mut self.buffer) {
+                Ok(0) => pipe.has_ended = true,
+                Ok(read) => {
+                    sink.write(&self.buffer[..read]);
+                    copied += read;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::error!(%error, log = %pipe.log.display(), "a log ends here");
+                    pipe.has_ended = true;
+                }
+            }
+        }
+        copied
+    }
+
+    /// How long until the disk is to be looked at, if it is.
+    fn next_look(&self) -> Option<Duration> {
+        let at = self.look_at?;
+        Some(at.saturating_sub(self.clock.now()))
+    }
+
+    /// Looks at the disk, some time after something was written, and for as long as it is full.
+    fn look(&mut self, has_written: bool) {
+        let now = self.clock.now();
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.disk.look();
+            self.disk_full.store(self.disk.is_full(), Ordering::Relaxed);
+            self.look_at = None;
+        }
+        if self.look_at.is_none() && (has_written || self.disk.is_full()) {
+            self.look_at = Some(now + LOOK_EVERY);
+        }
+    }
+}
+
+/// Waits until the bell rings, one of the pipes can be read or has ended, or the time is over: which of the pipes.
+fn readable<'a>(
+    rung: &UnixStream,
+    pipes: impl IntoIterator<Item = &'a File>,
+    timeout: Option<Duration>,
+) -> io::Result<Vec<usize>> {
+    let mut fds = vec![PollFd::new(rung.as_fd(), PollFlags::POLLIN)];
+    fds.extend(
+        pipes
+            .into_iter()
+            .map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+    );
+    // Rounded up: a look too early would be one for nothing, again and again.
+    let timeout = timeout.map_or(PollTimeout::NONE, |left| {
+        let whole = u16::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
+        PollTimeout::from(whole)
+    });
+    match poll(&mut fds, timeout) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    }
+    let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
+    Ok((fds.iter().skip(1).enumerate())
+        .filter(|(_, fd)| is_ready(fd))
+        .map(|(index, _)| index)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn recorder(folder: &Path) -> Recorder {
+        Recorder::start(Disk::new(folder.to_owned())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn last_words_are_in_the_log_when_it_has_caught_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = recorder(folder.path());
+        let log = folder.path().join("a.log");
+        let mut said = String::new();
+        for number in 0..100 {
+            let (pipe, recording) = recorder.record(&log).unwrap();
+            let mut pipe = File::from(pipe);
+            writeln!(pipe, "word {number}").unwrap();
+            // Even where somebody could still write.
+            let _held = (number % 2 == 0).then(|| pipe.try_clone().unwrap());
+            drop(pipe);
+            recording.catch_up().await;
+            said.push_str(&format!("word {number}\n"));
+            assert_eq!(fs::read_to_string(&log).unwrap(), said);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_what_is_recorded_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = recorder(folder.path());
+        let (pipe, recording) = recorder.record(&folder.path().join("a.log")).unwrap();
+        drop(pipe);
+        recording.catch_up().await;
+        recording.catch_up().await;
+    }
+}
