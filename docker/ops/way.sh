@@ -4,6 +4,7 @@
 #   STORES_HOST              on a Swarm: engines (as in DOCKER_HOST) to look for the tasks of PostgreSQL and Redis on, beside docker's own
 #   NETNS_SETUP              the program of the raw way (default: the one that `make up` has built, else the PATH's)
 # shellcheck shell=sh
+. docker/ops/swarm.sh
 
 # Says what is wrong, and what to do, and ends.
 die() { # line...
@@ -102,18 +103,6 @@ at() { # engine, or nothing for docker's own; docker's arguments...
   if [ -n "$engine" ]; then docker --host "$engine" "$@"; else docker "$@"; fi
 }
 
-# Sets `container` to a service's task, and `engine` to where it runs.
-reach() { # service
-  for engine in '' ${STORES_HOST:-}; do
-    container=$(at "$engine" ps --quiet --filter "label=com.docker.swarm.service.name=${STACK}_$1" | head -n 1)
-    [ -z "$container" ] || return 0
-  done
-  where=$(docker service ps --filter desired-state=running --format '{{.Node}}' "${STACK}_$1" | tr '\n' ' ')
-  [ -n "$where" ] || die "${STACK}_$1 has no task" "remedy: docker service ps --no-trunc ${STACK}_$1 says why"
-  die "the task of ${STACK}_$1 runs on ${where% }, whose engine was not asked" \
-    "remedy: name it, as in STORES_HOST=ssh://${where%% *}"
-}
-
 # Ends every instance of services in order; returns when they have ended.
 halt() { # service...
   case $WAY in
@@ -145,38 +134,6 @@ go_on() { # service...
       for service; do change "$service" --label-rm underlay.replicas; done
       ;;
   esac
-}
-
-replicas() { docker service inspect --format '{{.Spec.Mode.Replicated.Replicas}}' "${STACK}_$1"; }
-
-change() { # service, options of docker service update...
-  service=$1
-  shift
-  docker service update --quiet --detach "$@" "${STACK}_$service" >/dev/null
-}
-
-# Tasks that are not over; a host that is down reports no end of its own.
-running() { # service
-  away=$(docker node ls --format '{{.Hostname}} {{.Status}}' | awk '$2 == "Down" { print $1 }' | tr '\n' ' ')
-  tasks=$(docker service ps --format '{{.Node}} {{.CurrentState}}' "${STACK}_$1") || exit 1
-  echo "$tasks" | awk -v away=" $away" 'NF && index(away, " " $1 " ") == 0 && $2 !~ /^(Shutdown|Failed|Rejected|Complete|Orphaned|Remove)$/'
-}
-
-# A service that has fewer healthy tasks than it should.
-missing() { # service
-  services=$(docker service ls --filter "name=${STACK}_$1" --format '{{.Name}} {{.Replicas}}') || exit 1
-  echo "$services" | awk -v name="${STACK}_$1" '$1 == name { split($2, n, "/"); if (n[1] != n[2]) print $2 }'
-}
-
-await_swarm() { # service, what is said when it takes too long, function that prints what is left
-  turns=0
-  while :; do
-    left=$("$3" "$1") || die "the Swarm does not answer about ${STACK}_$1"
-    [ -n "$left" ] || return 0
-    turns=$((turns + 1))
-    [ "$turns" -lt 360 ] || die "${STACK}_$1 $2:" "$left" "see: docker service ps --no-trunc ${STACK}_$1"
-    sleep 0.5
-  done
 }
 
 # An older Compose starts and does not wait.

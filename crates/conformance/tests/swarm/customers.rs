@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::rehearsal::now;
@@ -25,11 +25,15 @@ pub(crate) enum Refused {
     Fails,
     /// They turn to the next host.
     TriesTheNext,
+    /// They do so, and who is asked to come again does.
+    TriesAgain,
 }
 
 /// What was noticed.
 pub(crate) struct Noticed {
     pub(crate) answered: usize,
+    /// How often somebody was asked to come again.
+    pub(crate) turned_away: usize,
     pub(crate) failures: Vec<String>,
     /// At each host, the longest time in which nobody had a good answer from it.
     pub(crate) gaps: Vec<Duration>,
@@ -55,6 +59,7 @@ struct Crowd {
     refused: Refused,
     done: Cell<bool>,
     answered: Cell<usize>,
+    turned_away: Cell<usize>,
     failures: RefCell<Vec<String>>,
 }
 
@@ -76,6 +81,7 @@ pub(crate) async fn meanwhile<T>(
         refused,
         done: Cell::default(),
         answered: Cell::default(),
+        turned_away: Cell::default(),
         failures: RefCell::default(),
     };
     let shopping = (0..CUSTOMERS * urls.len()).map(|customer| crowd.shop(customer));
@@ -94,6 +100,7 @@ pub(crate) async fn meanwhile<T>(
     }
     let noticed = Noticed {
         answered: crowd.answered.get(),
+        turned_away: crowd.turned_away.get(),
         failures: crowd.failures.take(),
         gaps: crowd.hosts.iter().map(|host| host.gap.get()).collect(),
     };
@@ -136,6 +143,9 @@ impl Crowd {
         let (status, body) = self
             .ask(client, home, Method::POST, "/api/orders", Some(&order))
             .await?;
+        if status == 202 && self.refused == Refused::TriesAgain {
+            return Ok(()); // accepted, and decided a little later
+        }
         ensure!(status == 201, "POST /api/orders: {status} {body}");
         let id = serde_json::from_str::<Value>(&body)?;
         let path = format!("/api/orders/{}/cancel", id["id"].as_str().context("an id")?);
@@ -153,8 +163,12 @@ impl Crowd {
         body: Option<&Value>,
     ) -> Result<(StatusCode, String)> {
         let key = uuid::Uuid::new_v4().to_string();
-        let count = self.hosts.len();
-        for host in (home..home + count).map(|number| &self.hosts[number % count]) {
+        let (count, first) = (self.hosts.len(), now());
+        // Whoever tries again knocks at the next host, and at the first one after the last.
+        for host in (home..).map(|number| &self.hosts[number % count]) {
+            if first.elapsed() > PATIENCE {
+                break;
+            }
             let mut request = client
                 .request(method.clone(), format!("{}{path}", host.url))
                 .header("idempotency-key", &key);
@@ -163,12 +177,17 @@ impl Crowd {
             }
             let answer = match request.send().await {
                 Ok(answer) => answer,
-                Err(error) if self.refused == Refused::TriesTheNext && is_refused(&error) => {
-                    continue;
-                }
+                Err(error) if self.refused != Refused::Fails && is_refused(&error) => continue,
                 Err(error) => return Err(error).with_context(|| format!("{method} {path}")),
             };
             let status = answer.status();
+            if self.refused == Refused::TriesAgain
+                && let Some(pause) = comes_again(&answer)
+            {
+                self.turned_away.set(self.turned_away.get() + 1);
+                tokio::time::sleep(pause).await;
+                continue;
+            }
             let body = answer.text().await.context("an answer broke off")?;
             if status.is_success() {
                 self.answered.set(self.answered.get() + 1);
@@ -176,8 +195,15 @@ impl Crowd {
             }
             return Ok((status, body));
         }
-        bail!("every host refused {method} {path}")
+        bail!("no host had an answer to {method} {path} in {PATIENCE:?}")
     }
+}
+
+/// When a customer is to come again, if that is the answer.
+fn comes_again(answer: &Response) -> Option<Duration> {
+    let seconds = answer.headers().get("retry-after")?;
+    let seconds = seconds.to_str().ok()?.parse().ok()?;
+    (answer.status() == 503).then(|| Duration::from_secs(seconds))
 }
 
 /// Whether nobody listened: the only failure after which a request may be sent elsewhere without a thought.

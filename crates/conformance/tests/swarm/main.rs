@@ -17,6 +17,7 @@ mod leftovers;
 mod loss;
 mod refusals;
 mod rehearsal;
+mod rotation;
 #[path = "../shared/rows.rs"]
 mod rows;
 mod updates;
@@ -32,7 +33,9 @@ use crate::leftovers::Leftovers;
 use crate::rehearsal::{HOSTS, Rehearsal};
 
 /// What is told on the hosts, by the names that a filter chooses by, in the order of telling.
-const STORIES: &[&str] = &["refusals", "contract", "wire", "backup", "updates", "loss"];
+const STORIES: &[&str] = &[
+    "refusals", "contract", "wire", "backup", "rotation", "updates", "loss",
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -117,6 +120,7 @@ async fn told_on(rehearsal: &Rehearsal, chosen: &[&str], steps: &mut Steps) {
             "contract" => contract(steps, rehearsal).await,
             "wire" => wire::tell(steps, rehearsal).await,
             "backup" => backup::tell(steps, rehearsal).await,
+            "rotation" => rotation::tell(steps, rehearsal).await,
             "updates" => updates::tell(steps, rehearsal).await,
             "loss" => loss::tell(steps, rehearsal).await,
             _ => {}
