@@ -11,18 +11,22 @@ use crate::plan::{Guest, change};
 impl Keeper {
     /// Takes the steps from the plan that stands to the next one. When one is refused, what was to come goes again.
     pub(super) fn build(&mut self, moving: &Moving) {
-        let guests: Vec<String> = [&moving.guests, &self.changes.guests]
+        let guests: Vec<String> = [&moving.target.guests, &self.changes.guests]
             .into_iter()
             .flatten()
             .map(|guest| guest.name.clone())
             .collect();
         // Nobody is led to a one-off instance anyway.
-        let come = moving.joining.iter().filter(|name| !guests.contains(name));
+        let come = moving
+            .target
+            .joining
+            .iter()
+            .filter(|name| !guests.contains(name));
         self.changes.hidden.extend(come.cloned());
-        let front = self.front_of(&moving.plan);
+        let front = self.front_of(&moving.target.plan);
         let mut standing = self.lab.plan.clone();
         standing.ruleset.clone_from(&self.changes.front.ruleset);
-        let mut next = moving.plan.clone();
+        let mut next = moving.target.plan.clone();
         next.ruleset.clone_from(&front.ruleset);
         let steps = change(&standing, &next);
         let back = change(&next, &standing).down;
@@ -31,8 +35,8 @@ impl Keeper {
             self.lab.state.clone(),
             self.starter.identity,
         );
-        let (project, hosts) = (moving.project.clone(), front.hosts.clone());
-        let joining = moving.joining.clone();
+        let (project, hosts) = (moving.target.project.clone(), front.hosts.clone());
+        let joining = moving.target.joining.clone();
         self.changes.working = Some(Work::Build(front));
         self.work(move || {
             let files = || {
@@ -80,6 +84,7 @@ impl Keeper {
                     self.give_up(moving, &message);
                 }
             }
+            (planning @ Some(Work::Plan(_)), _) => self.changes.working = planning, // no steps are taken then
             (None, _) => {}
         }
         self.take(Event::Tick);
@@ -87,12 +92,13 @@ impl Keeper {
 
     /// What was to go has gone, what was to come has not come.
     fn give_up(&mut self, moving: Moving, message: &str) {
-        let joining = moving.joining;
+        let target = moving.target;
+        let joining = target.joining;
         let has_come = |guest: &Guest| !joining.contains(&guest.name);
-        self.changes.guests = moving.guests.into_iter().filter(has_come).collect();
+        self.changes.guests = target.guests.into_iter().filter(has_come).collect();
         self.changes.hidden.retain(|name| !joining.contains(name));
-        self.lab.project = moving.project;
-        self.lab.plan = moving.plan;
+        self.lab.project = target.project;
+        self.lab.plan = target.plan;
         self.lab
             .plan
             .instances

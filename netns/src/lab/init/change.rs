@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -15,12 +16,11 @@ use super::hand::Hand;
 use super::instance;
 use super::keeper::Keeper;
 use super::listener::{Goal, Listener};
-use crate::compose::Project;
+use super::target::Target;
 use crate::kernel::relay::Relay;
-use crate::lab::build::Binaries;
 use crate::lab::protocol::{Change, Progress, Reply};
 use crate::lab::supervise::{Event, Id, Ids, Time};
-use crate::plan::{Front, Guest, On, Plan};
+use crate::plan::{Front, Guest, On};
 
 /// The published ports.
 pub(super) type Relays = BTreeMap<On, Relay>;
@@ -28,7 +28,7 @@ pub(super) type Relays = BTreeMap<On, Relay>;
 /// A change that was asked for.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) change: Change,
+    pub(super) change: Arc<Change>,
     pub(super) guests: Guests,
     pub(super) sockets: Vec<TcpListener>,
     pub(super) replies: UnboundedSender<Reply>,
@@ -70,21 +70,29 @@ pub(super) struct Changes {
 /// Steps that are being taken beside the main task.
 #[derive(Debug)]
 pub(super) enum Work {
+    /// What was asked for is being planned.
+    Plan(Asked),
     /// Others are shown something else; these names among it for the first time.
     Show(Front, BTreeSet<String>),
     /// Instances go and come.
     Build(Front),
 }
 
+impl Work {
+    /// Whose request is being planned.
+    pub(super) fn asked(&self) -> Option<&Asked> {
+        match self {
+            Self::Plan(asked) => Some(asked),
+            Self::Show(..) | Self::Build(_) => None,
+        }
+    }
+}
+
 /// A change under way.
 #[derive(Debug)]
 pub(super) struct Moving {
-    pub(super) project: Project,
-    pub(super) plan: Plan,
-    pub(super) binaries: Binaries,
-    pub(super) guests: Vec<Guest>,
+    pub(super) target: Target,
     pub(super) leaving: Ids,
-    pub(super) joining: Vec<String>,
     /// Those that stay and start anew as something else.
     pub(super) renewed: BTreeMap<Id, Hand>,
     /// Those that stay, rest, and are to run.
@@ -135,9 +143,15 @@ impl Keeper {
     /// Does what is next of the change that is under way, or begins the one that is waiting.
     pub(super) fn advance(&mut self) {
         if self.supervisor.is_stopping() {
-            let moving = self.changes.moving.take().map(|moving| moving.asked);
-            let waiting = std::mem::take(&mut self.changes.queue);
-            for asked in moving.into_iter().chain(waiting) {
+            let changes = &mut self.changes;
+            let planning = (changes.working).take_if(|work| matches!(work, Work::Plan(_)));
+            let planning = planning.and_then(|work| match work {
+                Work::Plan(asked) => Some(asked),
+                Work::Show(..) | Work::Build(_) => None,
+            });
+            let moving = changes.moving.take().map(|moving| moving.asked);
+            let waiting = std::mem::take(&mut changes.queue);
+            for asked in planning.into_iter().chain(moving).chain(waiting) {
                 asked.refuse("the lab is being taken down".to_owned(), None);
             }
             return;
@@ -153,17 +167,11 @@ impl Keeper {
             let Some(asked) = self.changes.queue.pop_front() else {
                 return;
             };
-            match self.prepare(asked) {
-                Ok(moving) => self.begin(*moving),
-                Err(refusal) => {
-                    let (asked, message, code) = *refusal;
-                    asked.refuse(message, code);
-                }
-            }
+            self.plan(asked);
         }
     }
 
-    fn begin(&mut self, moving: Moving) {
+    pub(super) fn begin(&mut self, moving: Moving) {
         let gone = moving.leaving.iter().filter_map(|id| self.hands.get(id));
         let names: Vec<String> = gone.map(|hand| hand.planned.name.clone()).collect();
         self.changes.hidden.extend(names);
@@ -203,11 +211,7 @@ impl Keeper {
 
     fn finish(&mut self, moving: Moving) {
         let Moving {
-            project,
-            plan,
-            binaries,
-            guests,
-            joining,
+            target,
             renewed,
             start,
             asked,
@@ -215,10 +219,11 @@ impl Keeper {
             leaving,
             ..
         } = moving;
-        self.lab.project = project;
-        self.lab.plan = plan;
-        self.lab.binaries = binaries;
-        self.changes.guests = guests;
+        self.lab.project = target.project;
+        self.lab.plan = target.plan;
+        self.lab.binaries = target.binaries;
+        self.changes.guests = target.guests;
+        let mut hands = target.hands;
         let mut about: Ids = renewed.keys().chain(&start).copied().collect();
         let anew: Ids = renewed.keys().copied().collect();
         for (id, hand) in renewed {
@@ -232,10 +237,9 @@ impl Keeper {
                 continue;
             };
             let unit = instance::unit(service, planned);
-            if joining.contains(&planned.name) {
-                let machine = self.lab.machine(&self.lab.binaries);
+            if let Some(hand) = hands.remove(&planned.name) {
                 let id = self.supervisor.add(unit);
-                self.hands.insert(id, Hand::new(service, planned, &machine));
+                self.hands.insert(id, hand);
                 about.insert(id);
             } else if let Some((id, hand)) = self
                 .hands

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -117,7 +118,7 @@ async fn converse(
         Ok(Request::Change(change)) => {
             let (sender, mut replies) = unbounded_channel();
             let _ = messages.send(Message::Change(Box::new(Asked {
-                change: *change,
+                change: Arc::from(change),
                 guests: Guests::Stay,
                 sockets: fds.into_iter().map(TcpListener::from).collect(),
                 replies: sender,

@@ -1,13 +1,16 @@
 //! One-off instances: `run`. Not supervised, and nobody is led to them; each lasts as long as the connection that asked for it.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::allotment::Allotment;
-use super::change::{Asked, Guests};
+use super::change::{Asked, Guests, Work};
 use super::instance;
 use super::keeper::Keeper;
 use super::serve::{Located, Place};
-use crate::lab::protocol::{Change, Exec, Reply, Run};
+use super::target::no_service;
+use crate::lab::protocol::{Exec, Reply, Run};
 use crate::plan::{Guest, ROUTER, WORLD};
 
 impl Keeper {
@@ -19,7 +22,7 @@ impl Keeper {
         replies: UnboundedSender<Reply>,
     ) -> Result<String, String> {
         if !self.lab.project.services.contains_key(service) {
-            return Err(self.no_service(service));
+            return Err(no_service(&self.lab.project, service));
         }
         self.changes.admitted += 1;
         let name = name.unwrap_or_else(|| format!("{service}-run-{}", self.changes.admitted));
@@ -48,12 +51,16 @@ impl Keeper {
         });
         let comes =
             |asked: &Asked| matches!(&asked.guests, Guests::Admit(guest) if guest.name == name);
+        let planning = self.changes.working.iter().filter_map(Work::asked);
         let moving = self.changes.moving.iter().map(|moving| &moving.asked);
         is_numbered
             || [ROUTER, WORLD].contains(&name)
             || services.contains_key(name)
             || self.lab.plan.instance(name).is_some()
-            || self.changes.queue.iter().chain(moving).any(comes)
+            || (self.changes.queue.iter())
+                .chain(planning)
+                .chain(moving)
+                .any(comes)
     }
 
     /// The one-off instance has ended.
@@ -64,7 +71,7 @@ impl Keeper {
 
     fn ask(&mut self, guests: Guests, replies: UnboundedSender<Reply>) {
         self.changes.queue.push_back(Asked {
-            change: Change::default(),
+            change: Arc::default(),
             guests,
             sockets: Vec::new(),
             replies,
@@ -84,7 +91,7 @@ impl Keeper {
         if run.cwd.is_some() {
             service.working_dir = run.cwd;
         }
-        let machine = self.lab.machine(&self.lab.binaries);
+        let machine = self.lab.machine();
         let mut spec = instance::sandbox(&service, planned, &machine);
         spec.terminal = run.terminal;
         let network = self.starter.network.namespace(name);

@@ -36,16 +36,27 @@ pub(super) struct Machine<'a> {
     pub groups: Option<&'a LabGroups>,
 }
 
-impl Lab {
-    /// Where things are, with these binaries.
-    pub(super) fn machine<'a>(&'a self, binaries: &'a Binaries) -> Machine<'a> {
-        Machine {
-            state: &self.state,
+impl<'a> Machine<'a> {
+    /// Looks where things are.
+    pub(super) fn new(
+        state: &'a StateDir,
+        binaries: &'a Binaries,
+        groups: Option<&'a LabGroups>,
+    ) -> Self {
+        Self {
+            state,
             binaries,
             redis_names: official::redis_names(SANDBOX_PATH),
             postgres_programs: postgres_programs("/usr/lib/postgresql".as_ref()),
-            groups: self.limiting.groups.as_ref(),
+            groups,
         }
+    }
+}
+
+impl Lab {
+    /// Where things are for its instances.
+    pub(super) fn machine(&self) -> Machine<'_> {
+        Machine::new(&self.state, &self.binaries, self.limiting.groups.as_ref())
     }
 }
 

@@ -57,7 +57,7 @@ impl Keeper {
         relays: Relays,
         to_launcher: UnboundedSender<Reply>,
     ) -> Self {
-        let machine = lab.machine(&lab.binaries);
+        let machine = lab.machine();
         let mut supervisor = Supervisor::default();
         let mut hands = BTreeMap::new();
         for planned in &lab.plan.instances {
@@ -157,6 +157,7 @@ impl Keeper {
                 self.changes.queue.push_back(*asked);
                 self.advance();
             }
+            Message::Planned(target) => self.planned(*target),
             Message::Applied(outcome) => self.applied(outcome),
             Message::Admit {
                 service,

@@ -29,6 +29,7 @@ mod serve;
 mod show;
 mod status;
 mod steer;
+mod target;
 mod usage;
 
 use std::fs::{self, File};

@@ -15,6 +15,7 @@ use super::keeper::Keeper;
 use super::network::SharedNetwork;
 use super::process::Starter;
 use super::recorder::Recorder;
+use super::target::{Refusal, Target};
 use super::usage::Survey;
 use super::{Lab, control, launcher};
 use crate::kernel::namespace::NetNamespace;
@@ -78,6 +79,8 @@ pub(super) enum Message {
     },
     /// It has ended.
     Dismiss(String),
+    /// What a change comes to has been found out.
+    Planned(Box<Result<Target, Refusal>>),
     /// The steps that were last set about have been taken.
     Applied(Result<(), String>),
     Locate {

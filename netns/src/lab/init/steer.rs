@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::keeper::Keeper;
 use super::listener::{Goal, Listener};
+use super::target::no_service;
 use crate::lab::protocol::{Reply, Steer};
 use crate::lab::supervise::{Event, Id, Ids, Slot, State, Wanted};
 
@@ -156,7 +157,7 @@ impl Keeper {
         for name in names {
             let found = of(name);
             if found.is_empty() && !self.lab.project.services.contains_key(name) {
-                return Err(self.no_service(name));
+                return Err(no_service(&self.lab.project, name));
             }
             ids.extend(found);
         }
@@ -167,20 +168,6 @@ impl Keeper {
     }
 
     /// What is said of a name that nothing has.
-    pub(super) fn no_service(&self, name: &str) -> String {
-        let services: Vec<&str> = self
-            .lab
-            .project
-            .services
-            .keys()
-            .map(String::as_str)
-            .collect();
-        format!(
-            "no service or instance is named {name}; the services are: {}",
-            services.join(", ")
-        )
-    }
-
     fn those(&self, ids: &Ids, which: impl Fn(&Slot) -> bool) -> Ids {
         ids.iter()
             .copied()

@@ -1,12 +1,17 @@
 //! One-off instances, and `up` on a lab that runs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use netns_setup::lab::protocol::{Envelope, Request, VERSION, line};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 
 use super::scales::{answers, router_links};
 use super::{FILE, lines, told};
 use crate::setting::{Lab, UP, said};
+use crate::steps::now;
 
 pub(super) async fn one_off(lab: &Lab<'_>) -> Result<()> {
     let before = lab.instances().await?;
@@ -107,5 +112,54 @@ pub(super) async fn changed(lab: &Lab<'_>, file: &Path) -> Result<()> {
         lines(&again, "completed") == ["once-1"],
         "up returns before once-1 has completed: {again}"
     );
+    Ok(())
+}
+
+/// A file of many services: the lab reads and plans it for as long as `up` does before, and is asked meanwhile.
+pub(super) async fn large(lab: &Lab<'_>, file: &Path) -> Result<String> {
+    let before = std::fs::read_to_string(file)?;
+    let more: String = (0..450)
+        .map(|number| {
+            format!(
+                "  more-{number}:\n    entrypoint: [/bin/true]\n    deploy: {{ replicas: 0 }}\n    networks: [back]\n"
+            )
+        })
+        .collect();
+    std::fs::write(
+        file,
+        before.replace("services:\n", &format!("services:\n{more}")),
+    )?;
+    let began = now();
+    let mut up = lab.spawn(&UP)?;
+    let mut slowest = Duration::ZERO;
+    let ended = loop {
+        let asked = now();
+        status(lab).await?;
+        slowest = slowest.max(asked.elapsed());
+        if let Some(ended) = up.try_wait()? {
+            break ended;
+        }
+    };
+    let took = began.elapsed();
+    std::fs::write(file, before)?;
+    ensure!(ended.success(), "up: {ended}");
+    ensure!(
+        slowest < took / 4,
+        "an answer took {slowest:?} while the lab was changed in {took:?}"
+    );
+    Ok(format!("{slowest:.0?} of {took:.1?}"))
+}
+
+/// Asks without a program between, which would take its own time.
+async fn status(lab: &Lab<'_>) -> Result<()> {
+    let mut socket = UnixStream::connect(lab.state().join("control.sock")).await?;
+    let request = Envelope {
+        v: VERSION,
+        request: Request::Status,
+    };
+    socket.write_all(&line(&request)?).await?;
+    let mut said = String::new();
+    BufReader::new(socket).read_line(&mut said).await?;
+    ensure!(said.contains("\"instances\""), "{said}");
     Ok(())
 }

@@ -126,6 +126,15 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             changing::changed(&lab, &file),
         )
         .await;
+    if let Some(latency) = steps
+        .step(
+            "while a large file is planned, the lab answers",
+            changing::large(&lab, &file),
+        )
+        .await
+    {
+        steps.figure("an answer while a large file is planned", latency);
+    }
     steps
         .step("it goes down", lab.expect(&["down", "--volumes"]))
         .await;
