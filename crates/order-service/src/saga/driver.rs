@@ -8,7 +8,10 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::decide::{Action, Call, Event, Reservation, State, next_call};
+use super::{
+    decide::{Action, Call, Event, Reservation, State, next_call},
+    flights::Flights,
+};
 use crate::{
     answer::Answer,
     domain::{Item, Order, Status},
@@ -49,6 +52,7 @@ pub struct Saga {
     pub(super) store: Store,
     products: Products,
     pub(super) policy: Policy,
+    pub(super) flights: Flights,
     /// Steps under way; they outlive the request that began them.
     tasks: TaskTracker,
 }
@@ -60,6 +64,7 @@ impl Saga {
             store,
             products,
             policy,
+            flights: Flights::default(),
             tasks: TaskTracker::new(),
         }
     }

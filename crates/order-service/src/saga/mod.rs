@@ -9,6 +9,7 @@
 
 pub mod decide;
 mod driver;
+mod flights;
 mod placing;
 pub mod recovery;
 

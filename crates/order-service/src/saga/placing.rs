@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Saga;
+use super::{Saga, flights::Boarded};
 use crate::{
     answer::Answer,
     domain::Order,
@@ -16,7 +16,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_millis(150);
 
 /// What became of a request to place an order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Outcome {
     /// Decided, now or when a copy of this request came before.
     Decided {
@@ -38,12 +38,44 @@ pub enum Outcome {
     KeyReused,
 }
 
+impl Outcome {
+    /// The same for a copy of the request.
+    pub(super) fn to_copy(&self) -> Self {
+        let mut copy = self.clone();
+        match &mut copy {
+            Self::Decided { replayed, .. } | Self::Undecided { replayed, .. } => *replayed = true,
+            Self::KeyReused => {}
+        }
+        copy
+    }
+}
+
 impl Saga {
     /// Places an order under an idempotency key, or joins the request that did.
     ///
     /// # Errors
     /// [`StoreError`] only while nothing is known to be stored; afterwards the outcome is `Undecided` instead.
     pub async fn place(
+        &self,
+        scope: &str,
+        key: &str,
+        new: NewOrder,
+    ) -> Result<Outcome, StoreError> {
+        match self.flights.board(scope, key, new.fingerprint) {
+            Boarded::First(first) => {
+                let outcome = self.place_or_join(scope, key, new).await?;
+                first.lands(&outcome);
+                Ok(outcome)
+            }
+            Boarded::Copy(copy) => match copy.outcome().await {
+                Some(outcome) => Ok(outcome),
+                None => self.place_or_join(scope, key, new).await,
+            },
+            Boarded::Other => self.place_or_join(scope, key, new).await,
+        }
+    }
+
+    async fn place_or_join(
         &self,
         scope: &str,
         key: &str,
@@ -101,7 +133,7 @@ impl Saga {
         }
     }
 
-    /// Waits for the answer that a copy of this request is getting.
+    /// Waits for the answer that a copy of this request is getting. A look that fails is one look less: something is stored.
     async fn join(
         &self,
         scope: &str,
@@ -118,16 +150,17 @@ impl Saga {
             let mut pause = FIRST_LOOK;
             loop {
                 if let Some(answer) = answer {
-                    return Ok::<_, StoreError>(answer);
+                    return answer;
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LAST_LOOK);
-                answer = self.store.key(scope, key).await?.and_then(|row| row.answer);
+                let look = self.store.key(scope, key).await;
+                answer = look.ok().flatten().and_then(|row| row.answer);
             }
         };
         if let Ok(answer) = tokio::time::timeout(self.policy.answer_within, waiting).await {
             return Ok(Outcome::Decided {
-                answer: answer?,
+                answer,
                 order_id,
                 replayed: true,
             });

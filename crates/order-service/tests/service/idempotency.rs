@@ -1,8 +1,12 @@
 //! Copies of a request: one order, one reservation, one answer.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use anyhow::Result;
 use test_support::Mode;
 
+use crate::answer::Answer;
 use crate::world::{World, order_of};
 
 #[tokio::test]
@@ -33,6 +37,67 @@ async fn twenty_copies_at_once_over_two_replicas_make_one_order() -> Result<()> 
     );
     assert_eq!(world.count("SELECT count(*) FROM orders").await?, 1);
     assert_eq!(world.stock(&product).await?, 97);
+    Ok(())
+}
+
+/// PostgreSQL is far away, and the first of the copies waits for product-service.
+#[tokio::test]
+async fn copies_in_flight_leave_the_connections_to_others() -> Result<()> {
+    let mut world = World::new().await?;
+    let product = world.product(100).await?;
+    let other = world.place("other", &[(&product, 1)]).await?.is(201).id();
+    let delay = Duration::from_millis(50);
+    world.to_postgres.set(Mode::Delay(delay)).await?;
+    world.to_products.set(Mode::Refuse).await?;
+    let copies: Vec<_> = (0..150)
+        .map(|_| world.start_placing("k", &[(&product, 3)]))
+        .collect();
+    world.stored_as("pending").await?;
+    for _reading in 0..5 {
+        world.get(&format!("/orders/{other}")).await?.is(200);
+    }
+    world.to_products.set(Mode::Forward).await?;
+
+    let mut firsts = 0;
+    let mut orders = BTreeSet::new();
+    for copy in copies {
+        let answer = copy.await??.is(201);
+        firsts += usize::from(!answer.is_replay());
+        orders.insert(answer.id());
+    }
+    assert_eq!((firsts, orders.len()), (1, 1));
+    assert_eq!(world.stock(&product).await?, 96);
+    Ok(())
+}
+
+/// The first is at another replica, and so the copy looks whether the database has its answer.
+#[tokio::test]
+async fn a_copy_that_waits_survives_a_look_that_fails() -> Result<()> {
+    let mut world = World::new().await?;
+    let replica = world.replica().await?;
+    let product = world.product(100).await?;
+    let lines = [(product.as_str(), 3)];
+    world.to_products.set(Mode::Refuse).await?;
+    let first = world.start_placing("k", &lines);
+    let id = world.stored_as("pending").await?;
+    let at_replica = world.http.post(format!("{}/orders", replica.base_url()));
+    let request = at_replica.header("idempotency-key", "k");
+    let mut copy = Box::pin(Answer::of(request.json(&order_of("ada", &lines))));
+    let a_while = Duration::from_secs(1);
+    let early = tokio::time::timeout(a_while, &mut copy).await;
+    assert!(early.is_err(), "{early:?}, and nothing is decided");
+    let mut sql = world.sql().await?;
+    for (table, other) in [("idempotency_keys", "away"), ("away", "idempotency_keys")] {
+        let rename = format!("ALTER TABLE {table} RENAME TO {other}");
+        sqlx::query(sqlx::AssertSqlSafe(rename))
+            .execute(&mut sql)
+            .await?;
+        let early = tokio::time::timeout(a_while, &mut copy).await;
+        assert!(early.is_err(), "{early:?}, and something is stored");
+    }
+    world.to_products.set(Mode::Forward).await?;
+    let (first, copy) = (first.await??.is(201), copy.await?.is(201));
+    assert!(copy.is_replay() && copy.body == first.body && copy.id() == id);
     Ok(())
 }
 
