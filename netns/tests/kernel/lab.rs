@@ -103,6 +103,7 @@ impl Lab {
             argv: words(argv),
             env: BTreeMap::new(),
             cwd: "/".into(),
+            limits: ProcessLimits::default(),
             group,
             terminal: None,
         };

@@ -1,9 +1,9 @@
 //! What only the kernel keeps of a lab: namespaces and sockets, which have no name on the host and live for as long as anybody holds them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::instance::{Process, all_processes, descendants};
 
@@ -70,6 +70,21 @@ impl Holdings {
         })
         .await
     }
+}
+
+/// Insists that no two of these processes share a namespace of any kind.
+pub(crate) fn are_apart(processes: &[i32]) -> Result<()> {
+    for kind in KINDS {
+        let mut inhabited = BTreeMap::new();
+        for pid in processes {
+            let namespace = std::fs::read_link(format!("/proc/{pid}/ns/{kind}"))
+                .with_context(|| format!("the {kind} namespace of process {pid}"))?;
+            if let Some(other) = inhabited.insert(namespace, pid) {
+                bail!("processes {other} and {pid} share their {kind} namespace");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a process has open or lives in, as its links in `/proc` name it; nothing of one that is gone or another user's.

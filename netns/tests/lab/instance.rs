@@ -135,6 +135,18 @@ pub(crate) fn resident(pid: i32) -> Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
+/// Insists that a process leads a session, and has no terminal: its line in `/proc` (`proc_pid_stat(5)`, fields 1, 6 and 7).
+pub(crate) fn leads_a_session_without_terminal(stat: &str) -> Result<()> {
+    let pid = stat.split_whitespace().next().context("a number")?;
+    let (_, rest) = stat.rsplit_once(')').context("a name")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    ensure!(
+        fields.get(3) == Some(&pid) && fields.get(4) == Some(&"0"),
+        "in somebody else's session, or with a terminal: {stat}"
+    );
+    Ok(())
+}
+
 /// A process that is told from a later one with the same number by its start time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Process {

@@ -13,7 +13,7 @@ use nix::sys::prctl::set_dumpable;
 use super::init::{cgroup_namespace, fork_program};
 use super::seccomp::Filter;
 use super::wire::DESCRIPTORS;
-use super::{ExecSpec, ProcessLimits, console, privileges, program};
+use super::{ExecSpec, console, privileges, program};
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::identity::Identity;
 
@@ -41,7 +41,7 @@ pub(super) fn exec(
     .map_err(|failure| failure.remedy("it may have ended meanwhile; `netns-setup ps` shows it"))?;
     fork_program(socket, || {
         group.enter()?;
-        privileges::limit(&ProcessLimits::default())?;
+        privileges::limit(&spec.limits)?;
         privileges::become_sandbox_user(identity)?;
         privileges::new_session()?;
         // By the sandbox's user, to whom the terminal's file then belongs.

@@ -123,6 +123,9 @@ pub struct ExecSpec {
     pub env: BTreeMap<String, String>,
     /// Working directory inside.
     pub cwd: PathBuf,
+    /// What it may use: as much as the instance's own program.
+    #[serde(default)]
+    pub limits: ProcessLimits,
     /// The instance's control group.
     #[serde(default)]
     pub group: Membership,

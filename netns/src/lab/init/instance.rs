@@ -174,6 +174,7 @@ pub(super) fn program(sandbox: &SandboxSpec, exec: Exec) -> ExecSpec {
         argv: exec.argv,
         env,
         cwd: exec.cwd.unwrap_or_else(|| sandbox.cwd.clone()),
+        limits: sandbox.limits,
         group: sandbox.group.clone(),
         terminal: exec.terminal,
     }
@@ -192,6 +193,7 @@ pub(super) fn visitor(name: &str, exec: Exec) -> ExecSpec {
         argv: exec.argv,
         env,
         cwd: exec.cwd.unwrap_or_else(|| PathBuf::from("/")),
+        limits: ProcessLimits::default(),
         group: Membership::default(),
         terminal: exec.terminal,
     }

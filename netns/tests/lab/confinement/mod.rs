@@ -4,13 +4,16 @@ mod stage;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use netns_setup::kernel::sandbox::seccomp::Filter;
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::instance::descendants;
+use crate::holdings::are_apart;
+use crate::instance::{descendants, leads_a_session_without_terminal};
 use crate::probe::list::{ATTEMPTS, Attempt};
 use crate::probe::{self, Place};
 use crate::setting::{Lab, Setting, UP};
@@ -23,6 +26,10 @@ const PROBE: &str = "/probe";
 const ONE_SHOT: &str = "secrets";
 /// How often somebody comes into a sandbox for whoever lies in wait to see three of them, each there for less than a millisecond.
 const MOST_COMINGS: usize = 500;
+/// The service that states how many files it opens at most, how many those are, and how many others may.
+const LIMITED: &str = "redis";
+const OPEN_FILES: u64 = 3_999;
+const DEFAULT_OPEN_FILES: u64 = 65_536;
 const SERVICES: [&str; 6] = [
     "api-gateway",
     "order-service",
@@ -187,10 +194,23 @@ async fn one_shot(lab: &Lab<'_>) -> Result<usize> {
 
 /// What the kernel says of every process in the sandboxes, as the host sees them.
 async fn processes(lab: &Lab<'_>) -> Result<()> {
+    let mut apart = vec![
+        i32::try_from(std::process::id())?,
+        lab.first_process().await?,
+    ];
     for instance in lab.instances().await? {
         let pid = instance
             .pid
             .with_context(|| format!("{} does not run", instance.name))?;
+        apart.push(pid);
+        leads_a_session_without_terminal(&fs::read_to_string(format!("/proc/{pid}/stat"))?)?;
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits"))?;
+        let of = if instance.service == LIMITED {
+            OPEN_FILES
+        } else {
+            DEFAULT_OPEN_FILES
+        };
+        has_limits(&limits, of).with_context(|| instance.name.clone())?;
         for process in descendants(pid)? {
             let Ok(status) = fs::read_to_string(format!("/proc/{}/status", process.pid)) else {
                 continue; // it has ended
@@ -214,6 +234,8 @@ async fn processes(lab: &Lab<'_>) -> Result<()> {
             }
         }
     }
+    are_apart(&apart)?;
+    entered(lab).await?;
     // As a person sees it. A program in the router is the machine's own, in no sandbox.
     for (target, mode) in [("redis", 2), ("router", 0)] {
         let status = [
@@ -226,6 +248,42 @@ async fn processes(lab: &Lab<'_>) -> Result<()> {
         ];
         let said = lab.expect(&status).await?;
         ensure!(said == format!("Seccomp:\t{mode}\n"), "{target}: {said}");
+    }
+    Ok(())
+}
+
+/// What comes in by `exec` is kept like what is there.
+async fn entered(lab: &Lab<'_>) -> Result<()> {
+    let cat = async |file: &str| lab.expect(&["exec", "-T", LIMITED, "cat", file]).await;
+    leads_a_session_without_terminal(&cat("/proc/self/stat").await?).context("exec")?;
+    has_limits(&cat("/proc/self/limits").await?, OPEN_FILES).context("exec")?;
+    // Whoever is the owner of a file there, by whatever way, may not write to it.
+    let mounts = cat("/proc/self/mounts").await?;
+    for part in ["bus", "fs", "irq", "sys"] {
+        let frozen = format!("proc /proc/{part} proc ro,");
+        ensure!(
+            mounts.contains(&frozen) || !Path::new("/proc").join(part).exists(),
+            "no {frozen:?} in {mounts}"
+        );
+    }
+    Ok(())
+}
+
+/// Insists on the limits of a process, as `/proc` shows them: how many files it may open, and no core.
+fn has_limits(shown: &str, open_files: u64) -> Result<()> {
+    let (_, granted) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let open_files = open_files.min(granted);
+    for (name, limit) in [("Max open files", open_files), ("Max core file size", 0)] {
+        let limits = shown.lines().find_map(|line| line.strip_prefix(name));
+        let limits: Vec<&str> = limits
+            .with_context(|| shown.to_owned())?
+            .split_whitespace()
+            .collect();
+        let limit = limit.to_string();
+        ensure!(
+            limits.starts_with(&[&limit, &limit]),
+            "{name}, soft and hard, should be {limit}: {limits:?}"
+        );
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{ONE_SHOT, PROBE, SERVICES, compare};
+use super::{LIMITED, ONE_SHOT, OPEN_FILES, PROBE, SERVICES, compare};
 use crate::probe::list::{ATTEMPTS, ON_A_TERMINAL};
 use crate::probe::{self, Place, World};
 use crate::setting::{Lab, Setting, said};
@@ -77,7 +77,8 @@ impl Stage {
                 let words = [&script[..], &inside(&self.world)?].concat();
                 writeln!(text, "    entrypoint: {}", serde_json::to_string(&words)?)?;
             }
-            if service == "redis" {
+            if service == LIMITED {
+                writeln!(text, "    ulimits: {{ nofile: {OPEN_FILES} }}")?;
                 let check = "grep -q '^Seccomp:.2$$' /proc/self/status && redis-cli --user health --pass health --no-auth-warning ping";
                 writeln!(text, "    healthcheck: {{ test: [CMD-SHELL, {check:?}] }}")?;
             }

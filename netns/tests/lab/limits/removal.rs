@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use test_support::eventually;
 
 use crate::groups::{guardian, own_groups};
-use crate::instance::kill_process;
+use crate::instance::{kill_process, leads_a_session_without_terminal};
 use crate::setting::{Lab, UP};
 
 pub(super) async fn guardian_is_alone(lab: &Lab<'_>) -> Result<()> {
@@ -26,19 +26,7 @@ pub(super) async fn guardian_is_alone(lab: &Lab<'_>) -> Result<()> {
         "{holds:?}"
     );
     ensure!(fs::read_link(folder.join("cwd"))? == Path::new("/"));
-    let stat = fs::read_to_string(folder.join("stat"))?;
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    // Its own session, and no terminal (proc_pid_stat(5), fields 6 and 7).
-    ensure!(
-        fields.get(3) == Some(&guardian.to_string().as_str()) && fields.get(4) == Some(&"0"),
-        "{stat}"
-    );
-    Ok(())
+    leads_a_session_without_terminal(&fs::read_to_string(folder.join("stat"))?)
 }
 
 pub(super) async fn goes_down(lab: &Lab<'_>) -> Result<()> {

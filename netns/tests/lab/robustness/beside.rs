@@ -9,7 +9,8 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
 
 use super::answers;
-use crate::holdings::Holdings;
+use crate::holdings::{Holdings, are_apart};
+use crate::instance::leads_a_session_without_terminal;
 use crate::residue::Snapshot;
 use crate::setting::{Lab, UP, said};
 use crate::terminal::{end_of, session};
@@ -25,7 +26,7 @@ pub(super) async fn twins(lab: &Lab<'_>, folder: &Path) -> Result<()> {
         ensure!(one.pid != other.pid, "{one:?}, {other:?}");
     }
     for (which, word) in [(lab, "mine"), (&twin, "theirs")] {
-        let script = format!("echo {word} >/data/word; cat /data/word; ls -d /proc/[0-9]* | wc -l");
+        let script = format!("echo {word} >/data/word; cat /data/word");
         let told = said(&which.exec("writer", &["/bin/sh", "-c", &script]).await?);
         ensure!(told.contains(word), "{told}");
     }
@@ -41,6 +42,12 @@ pub(super) async fn twins(lab: &Lab<'_>, folder: &Path) -> Result<()> {
         let ends = links.matches(" v-writer-1@").count();
         ensure!(ends == 1, "{mine}\n{other}");
     }
+    let this = i32::try_from(std::process::id())?;
+    are_apart(&[
+        this,
+        lab.first_process().await?,
+        twin.first_process().await?,
+    ])?;
     let holdings = Holdings::of(twin.first_process().await?)?;
     twin.expect(&["down", "--volumes"]).await?;
     holdings.are_gone().await?;
@@ -57,7 +64,9 @@ pub(super) async fn terminals(lab: &Lab<'_>) -> Result<()> {
     let before = Snapshot::take()?;
     hung_up(lab, &["up", "-d"], "Everything is up")?;
     answers(lab).await.context("its terminal is gone")?;
-    let of_lab = Holdings::of(lab.first_process().await?)?;
+    let first = lab.first_process().await?;
+    leads_a_session_without_terminal(&std::fs::read_to_string(format!("/proc/{first}/stat"))?)?;
+    let of_lab = Holdings::of(first)?;
     lab.expect(&["down"]).await?;
     of_lab.are_gone().await?;
 
