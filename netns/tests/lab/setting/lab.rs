@@ -1,5 +1,6 @@
 //! One lab.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -40,8 +41,7 @@ impl<'a> Lab<'a> {
             let mut parts = ip.split('.').skip(1);
             format!("10.{}.{}", parts.next().unwrap_or("77"), tier)
         };
-        let port = || test_support::free_address().port();
-        let (http_port, gateway_port, admin_port) = (port(), port(), port());
+        let [http_port, gateway_port, admin_port] = free_ports()?;
         let mut environment = vec![
             ("FRONTEND_PREFIX".to_owned(), prefix(20)),
             ("BACKEND_PREFIX".to_owned(), prefix(21)),
@@ -307,6 +307,20 @@ impl Drop for Lab<'_> {
             let _ = watcher.wait();
         }
     }
+}
+
+/// Ports of the loopback interface that nobody listens on, each another. Held until all are drawn.
+fn free_ports() -> Result<[u16; 3]> {
+    let mut held = Vec::new();
+    while held.len() < 3 {
+        let port = test_support::free_address().port();
+        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()); // else somebody has it
+    }
+    let ports: Vec<u16> = held
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?.port()))
+        .collect::<Result<_>>()?;
+    ports.try_into().ok().context("three ports")
 }
 
 /// A shell that runs `down` when this process is gone or drops its end of the pipe: nothing is left even by a killed test.
