@@ -17,6 +17,8 @@ mod inside;
 mod kill;
 mod logs;
 mod ls;
+#[cfg(test)]
+mod pages;
 mod port;
 mod progress;
 mod project;
