@@ -4,6 +4,7 @@
 # file's variables count as they do for docker compose.
 set -eu
 cd "$(dirname "$0")/.."
+. docker/overlap.sh
 found=$(mktemp)
 trap 'rm -f "$found"' EXIT
 
@@ -30,14 +31,6 @@ reaches "${compose#v}" 2.20 || die "Docker Compose is $compose; 2.20 or newer is
 config=$(docker compose config)
 project=$(echo "$config" | sed -n 's/^name: //p')
 own() { docker ps --filter "label=com.docker.compose.project=$project" "$@"; }
-
-# The name of the network that holds a subnet which $1 overlaps, if any: lines `SUBNET NAME...` are read.
-overlapping() {
-  awk -v wanted="$1" '
-    function parse(cidr) { split(cidr, at, "[./]"); size = 2 ^ (32 - (at[5] == "" ? 32 : at[5])); start = ((at[1] * 256 + at[2]) * 256 + at[3]) * 256 + at[4] }
-    BEGIN { parse(wanted); first = start; length_ = size }
-    $1 ~ /^[0-9.]+(\/[0-9]+)?$/ { parse($1); if (start < first + length_ && first < start + size) { print; exit } }'
-}
 
 # Ports: another container, or another program of this machine.
 listeners=$(ss -Hltnp 2>/dev/null || true)

@@ -2,6 +2,7 @@
 # Deploys the shop to the Swarm whose manager `docker` talks to, and waits until every task is healthy:
 #   docker/swarm/deploy.sh                 as the stack `underlay`; again: changes what has changed
 #   TAG=v2 docker/swarm/deploy.sh          rolls an update out, task by task
+#   SERVICES="order-service" TAG=v2 docker/swarm/deploy.sh     of these services only
 #   STACK=second HTTP_PORT=8081 FRONTEND_PREFIX=10.20.0 BACKEND_PREFIX=10.21.0 DATABASE_PREFIX=10.22.0 docker/swarm/deploy.sh
 # Mints the secrets once, into a folder of this machine ($SECRETS_DIR), with the same script as the other ways; gives each the name
 # that its contents ask for; and chooses the hosts that keep PostgreSQL's and Redis' volumes, unless somebody has. Whatever can be
@@ -9,6 +10,7 @@
 # goes to `docker stack deploy`.
 set -eu
 cd "$(dirname "$0")/../.."
+. docker/overlap.sh
 export STACK="${STACK:-underlay}"
 file=docker-compose-swarm.yml
 root=${XDG_STATE_HOME:-$HOME/.local/state}/underlay/$STACK
@@ -19,6 +21,24 @@ die() {
   exit 1
 }
 
+# Sets WORK to the file as far as it is meant: all of it, or the services that are named.
+choose() {
+  work=$(mktemp -d)
+  trap 'end' EXIT
+  trap 'exit 130' INT TERM HUP
+  for service in ${SERVICES:-}; do
+    declared services | grep -qxF "$service" || die "SERVICES: there is no $service; nothing was deployed" "there are: $(declared services | tr '\n' ' ')"
+  done
+  awk -v chosen=" ${SERVICES:-} " '/^[^ #]/ { inside = $1 == "services:"; skip = 0 }
+    inside && /^  [^ #]/ { name = $1; sub(":", "", name); skip = chosen !~ /^ +$/ && index(chosen, " " name " ") == 0 }
+    !skip' "$file" >"$work/stack.yml"
+}
+
+end() {
+  rm -rf "$work"
+  [ -z "${probe:-}" ] || docker service rm "$probe" >/dev/null
+}
+
 # What stands at the margin below `$1:` in the file.
 declared() { awk -v section="$1:" '/^[^ #]/ { inside = $1 == section } inside && /^  [^ #]/ { gsub(/[":]/, "", $1); print $1 }' "$file"; }
 
@@ -26,9 +46,12 @@ engines() {
   docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
     die "no Docker engine answers at ${DOCKER_HOST:-the current context ($(docker context show 2>/dev/null))}" \
       'remedy: docker/engine.sh installs and starts one; docker context use chooses another'
-  [ "$(docker info --format '{{.Swarm.ControlAvailable}}')" = true ] ||
-    die 'this engine is no manager of a Swarm; nothing was deployed' \
-      'remedy: docker swarm init, choose a manager with docker context use, or make swarm-rehearse for a Swarm on this machine'
+  case $(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}') in
+    *true) ;;
+    active*) die 'this engine is a worker of its Swarm; nothing was deployed' 'remedy: choose a manager, with docker context use or DOCKER_HOST' ;;
+    *) die 'this engine is in no Swarm; nothing was deployed' \
+      'remedy: docker swarm init, choose a manager with docker context use, or make swarm-rehearse for a Swarm on this machine' ;;
+  esac
   for node in $(docker node ls --quiet); do docker node inspect --format '{{.Description.Hostname}} {{.Description.Engine.EngineVersion}}' "$node"; done |
     while read -r name version; do
       major=${version%%.*} rest=${version#*.}
@@ -40,10 +63,11 @@ engines() {
 # Other stacks' networks and ports: a Swarm notices when half of ours is up.
 collisions() {
   # shellcheck disable=SC2046  # a list
+  others=$(docker network inspect --format '{{$n := .}}{{range .IPAM.Config}}{{.Subnet}} {{$n.Name}} {{index $n.Labels "com.docker.stack.namespace"}}
+{{end}}' $(docker network ls --quiet --filter scope=swarm) | awk -v ours="$STACK" '$3 != ours')
   for prefix in "${FRONTEND_PREFIX:-172.20.0}" "${BACKEND_PREFIX:-172.21.0}" "${DATABASE_PREFIX:-172.22.0}"; do
-    taken=$(docker network inspect --format '{{index .Labels "com.docker.stack.namespace"}} {{.Name}} {{range .IPAM.Config}}{{.Subnet}} {{end}}' \
-      $(docker network ls --quiet --filter scope=swarm) | awk -v ours="$STACK" -v subnet="$prefix.0/24" '$1 != ours && index($0 " ", " " subnet " ") { print $(NF - 1) }')
-    [ -z "$taken" ] || die "the network $taken has $prefix.0/24 already; nothing was deployed" \
+    taken=$(echo "$others" | overlapping "$prefix.0/24")
+    [ -z "$taken" ] || die "the subnet $prefix.0/24 is taken, by the network $(echo "$taken" | cut -d ' ' -f 2) (${taken%% *}); nothing was deployed" \
       'remedy: other FRONTEND_PREFIX, BACKEND_PREFIX and DATABASE_PREFIX, such as 10.20.0'
   done
   services=$(docker service ls --quiet)
@@ -59,7 +83,7 @@ collisions() {
 images() {
   unregistered=
   # shellcheck disable=SC2013  # none of them has spaces
-  for quoted in $(sed -n 's/^    image: //p' "$file" | sort -u); do
+  for quoted in $(sed -n 's/^    image: //p' "$work/stack.yml" | sort -u); do
     image=$(eval "printf %s $quoted") # the file's ${NAME:-default} mean the same here
     docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null 2>&1 ||
       die "the image $image is not on this manager, and cannot be pulled; nothing was deployed" \
@@ -70,6 +94,10 @@ images() {
 
 secrets() {
   if [ "$SECRETS_DIR" = "$root/master" ]; then
+    # Others than the stack was begun with would not open its volumes.
+    [ -s "$SECRETS_DIR/admin-token" ] || [ -z "$(docker secret ls --quiet --filter "label=com.docker.stack.namespace=$STACK")" ] ||
+      die "the secrets of the stack $STACK are not on this machine: there is no $SECRETS_DIR; nothing was deployed" \
+        'remedy: deploy from where it was first deployed, as the same user; or bring that folder here; or make swarm-down, if its volumes may go, too'
     (umask 077 && mkdir -p "$root")
     for consumer in master postgres redis registry product order; do mkdir -p "$root/$consumer"; done
     SECRETS=$root sh docker/secrets/mint.sh
@@ -90,6 +118,31 @@ volumes() {
     docker node update --label-add "underlay.$store=true" "$node" >/dev/null
     echo "deploy: $store keeps its volume on $(docker node inspect --format '{{.Description.Hostname}}' "$node")"
   done
+}
+
+# A port is known to be free on a host when somebody there has had it: for a moment a task of the gateway's image does, on each.
+ports() {
+  case " ${SERVICES:-api-gateway} " in *' api-gateway '*) ;; *) return 0 ;; esac
+  published=$(docker service inspect --format '{{range .Endpoint.Ports}}{{.PublishedPort}} {{end}}' "${STACK}_api-gateway" 2>/dev/null || true)
+  case " $published" in *" ${HTTP_PORT:-8080} "*) return 0 ;; esac
+  probe=${STACK}_port-probe
+  ! docker service inspect "$probe" >/dev/null 2>&1 || docker service rm "$probe" >/dev/null # of one that was killed
+  docker service create --quiet --detach --name "$probe" --mode global --restart-condition none --no-resolve-image --no-healthcheck \
+    --limit-memory 64M --publish "mode=host,published=${HTTP_PORT:-8080},target=3000" "underlay/api-gateway:${TAG:-dev}" healthcheck >/dev/null
+  turns=0
+  while :; do
+    tasks=$(docker service ps --no-trunc --format '{{.Node}} {{.CurrentState}} | {{.Error}}' "$probe")
+    taken=$(echo "$tasks" | awk '/address already in use|port is already allocated|host-mode port already in use/ { print $1 }' | sort -u | tr '\n' ' ')
+    [ -z "$taken" ] || die "port ${HTTP_PORT:-8080} is taken on ${taken% }; nothing was deployed" \
+      "remedy: see there who has it (ss -ltnp 'sport = :${HTTP_PORT:-8080}') and stop that; or another HTTP_PORT"
+    # Until every one has begun, whatever has become of it; a host that is away begins none.
+    [ -z "$tasks" ] || echo "$tasks" | grep -qE '^[^ ]* (New|Pending|Assigned|Accepted|Preparing|Ready|Starting) ' || break
+    turns=$((turns + 1))
+    [ "$turns" -lt 60 ] || break # the tasks themselves will say
+    sleep 0.25
+  done
+  docker service rm "$probe" >/dev/null
+  probe=
 }
 
 unsettled() { # services that are not what they should be yet; a task runs once it is healthy
@@ -114,7 +167,8 @@ settle() {
     left=$(unsettled)
     [ -n "$left" ] || { well=$((well + 1)) && continue; }
     well=0
-    case $left in *rollback_completed* | *paused*)
+    # Not before all others have been carried to their end, too.
+    case $left in *', being updated'* | *rollback_started*) ;; *rollback_completed* | *paused*)
       die 'what was deployed does not keep well; a Swarm has gone back to what was there' "$left" "$(troubles 'Failed|Rejected')" ;;
     esac
     missing=$(troubles 'No such image')
@@ -126,10 +180,12 @@ settle() {
   echo "deploy: every task is healthy, after $(($(date +%s) - began)) s"
 }
 
+choose
 engines
 collisions
 images
 secrets
+ports
 volumes
 if [ -n "$unregistered" ]; then
   case "$*" in *--resolve-image*) ;; *)
@@ -140,6 +196,6 @@ if [ -n "$unregistered" ]; then
 fi
 # Newer clients want to be told that nobody waits here; older ones know nothing else.
 ! docker stack deploy --help | grep -q -- --detach || set -- --detach=true "$@"
-docker stack deploy --compose-file "$file" "$@" "$STACK"
+docker stack deploy --compose-file - "$@" "$STACK" <"$work/stack.yml" # paths in it are the folder's here
 settle
 docker stack ps --filter desired-state=running --format 'table {{.Name}}\t{{.Image}}\t{{.Node}}\t{{.CurrentState}}' "$STACK"

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::docker::{docker, expect, mortal};
 use crate::stack::compose;
+use crate::untagged;
 
 /// Set where a missing engine is a failure.
 const REQUIRED: &str = "REQUIRE_DOCKER";
@@ -67,7 +68,11 @@ impl Engine {
         expect(command, BUILD_DEADLINE)
             .await
             .context("building the images; where no image registry is reached, `make airgap` makes their bases")?;
-        Ok(())
+        untagged::remove(
+            async |arguments: &[&str]| docker(arguments).await,
+            self.tag(),
+        )
+        .await
     }
 }
 

@@ -27,6 +27,8 @@ mod secrets;
 mod shop;
 mod shopper;
 mod stack;
+#[path = "../shared/untagged.rs"]
+mod untagged;
 
 use std::process::ExitCode;
 

@@ -17,9 +17,12 @@ mod leftovers;
 mod loss;
 mod refusals;
 mod rehearsal;
+mod rollback;
 mod rotation;
 #[path = "../shared/rows.rs"]
 mod rows;
+#[path = "../shared/untagged.rs"]
+mod untagged;
 mod updates;
 mod wire;
 
@@ -34,7 +37,7 @@ use crate::rehearsal::{HOSTS, Rehearsal};
 
 /// What is told on the hosts, by the names that a filter chooses by, in the order of telling.
 const STORIES: &[&str] = &[
-    "refusals", "contract", "wire", "backup", "rotation", "updates", "loss",
+    "refusals", "contract", "wire", "backup", "rotation", "updates", "rollback", "loss",
 ];
 
 fn main() -> ExitCode {
@@ -122,6 +125,7 @@ async fn told_on(rehearsal: &Rehearsal, chosen: &[&str], steps: &mut Steps) {
             "backup" => backup::tell(steps, rehearsal).await,
             "rotation" => rotation::tell(steps, rehearsal).await,
             "updates" => updates::tell(steps, rehearsal).await,
+            "rollback" => rollback::tell(steps, rehearsal).await,
             "loss" => loss::tell(steps, rehearsal).await,
             _ => {}
         }

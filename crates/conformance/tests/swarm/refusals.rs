@@ -1,10 +1,14 @@
 //! What cannot work is said clearly, and nothing of it is deployed.
 
-use anyhow::{Result, ensure};
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sched::{CloneFlags, setns};
 use test_support::Steps;
 use tokio::process::Command;
 
-use crate::command::{mortal, run, said};
+use crate::command::{expect, mortal, run, said};
 use crate::rehearsal::Rehearsal;
 
 /// An old engine is not to be had: docker's own answers, but for one that is put in its mouth.
@@ -12,8 +16,10 @@ const OLD_ENGINE: &str = r#"#!/bin/sh
 case "$1 $2" in "node inspect") echo host1 18.09.1 ;; *) exec "$REAL_DOCKER" "$@" ;; esac
 "#;
 
+/// A network of somebody else's.
+const TAKEN: &str = "taken";
+
 pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
-    let said = "docker/swarm/deploy.sh";
     let mut plain = mortal("docker");
     plain
         .args([
@@ -24,7 +30,14 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
             "plain",
         ])
         .env("DOCKER_HOST", rehearsal.engine(1));
-    let refused = is_refused(rehearsal, plain, [said]);
+    let refused = is_refused(
+        rehearsal,
+        plain,
+        [
+            "required variable ",
+            "_HASH is missing a value: run docker/swarm/deploy.sh",
+        ],
+    );
     steps
         .step("without its secrets nothing is deployed by hand", refused)
         .await;
@@ -34,16 +47,23 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
     let refused = is_refused(
         rehearsal,
         missing,
-        ["there is no secret", "nothing was deployed", "remedy:"],
+        [
+            "deploy: there is no secret /proc/self/fdinfo/admin-token; nothing was deployed\n",
+            "deploy: remedy: leave SECRETS_DIR out, and they are minted; or put a file there for each of:\n",
+        ],
     );
     steps.step("nor by the script", refused).await;
 
     let refused = is_refused(
         rehearsal,
         rehearsal.deployment(2),
-        ["no manager of a Swarm", "nothing was deployed", "remedy:"],
+        [
+            "deploy: this engine is a worker of its Swarm; nothing was deployed\n",
+            "deploy: remedy: choose a manager, with docker context use or DOCKER_HOST\n",
+        ],
     );
     steps.step("a worker deploys nothing", refused).await;
+    no_swarm(steps, rehearsal).await;
 
     let mut nowhere = rehearsal.deployment(1);
     nowhere.env("TAG", "nowhere");
@@ -51,9 +71,8 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
         rehearsal,
         nowhere,
         [
-            "underlay/api-gateway:nowhere",
-            "nothing was deployed",
-            "remedy:",
+            "deploy: the image underlay/api-gateway:nowhere is not on this manager, and cannot be pulled; nothing was deployed\n",
+            "deploy: remedy: build it (",
         ],
     );
     steps
@@ -63,6 +82,93 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
     steps
         .step("nor on an engine too old", too_old(rehearsal))
         .await;
+    steps
+        .step(
+            "nor beside a network with our subnet in it",
+            taken_subnet(rehearsal),
+        )
+        .await;
+    steps
+        .step(
+            "nor where another program of one host has the port",
+            taken_port(rehearsal),
+        )
+        .await;
+}
+
+/// The engine that has the images, where it is in no Swarm: else this would be a deployment.
+async fn no_swarm(steps: &mut Steps, rehearsal: &Rehearsal) {
+    const NAME: &str = "nor an engine without a Swarm";
+    let state = expect({
+        let mut info = mortal("docker");
+        info.args(["info", "--format", "{{.Swarm.LocalNodeState}}"]);
+        info
+    });
+    match state.await {
+        Ok(state) if state == "inactive" => {}
+        Ok(state) => return steps.skip(NAME, &format!("the one with the images is {state}")),
+        Err(error) => return steps.fail(NAME, &error),
+    }
+    let mut alone = rehearsal.deployment(1);
+    match std::env::var_os("DOCKER_HOST") {
+        Some(host) => alone.env("DOCKER_HOST", host),
+        None => alone.env_remove("DOCKER_HOST"),
+    };
+    let refused = is_refused(
+        rehearsal,
+        alone,
+        [
+            "deploy: this engine is in no Swarm; nothing was deployed\n",
+            "deploy: remedy: docker swarm init, ",
+        ],
+    );
+    steps.step(NAME, refused).await;
+}
+
+async fn taken_subnet(rehearsal: &Rehearsal) -> Result<()> {
+    let subnet = "172.21.0.0/16";
+    let create = [
+        "network", "create", "--driver", "overlay", "--subnet", subnet,
+    ];
+    rehearsal
+        .docker(1, &[&create[..], &[TAKEN]].concat())
+        .await?;
+    let refused = is_refused(
+        rehearsal,
+        rehearsal.deployment(1),
+        [
+            "deploy: the subnet 172.21.0.0/24 is taken, by the network taken (172.21.0.0/16); nothing was deployed\n",
+            "deploy: remedy: other FRONTEND_PREFIX, BACKEND_PREFIX and DATABASE_PREFIX, such as 10.20.0\n",
+        ],
+    );
+    let refused = refused.await;
+    rehearsal.docker(1, &["network", "rm", TAKEN]).await?;
+    refused
+}
+
+async fn taken_port(rehearsal: &Rehearsal) -> Result<()> {
+    let host = format!("/run/netns/underlay-{}-host3", rehearsal.name);
+    // A namespace is a thread's; a socket keeps it.
+    let taken = std::thread::spawn(move || {
+        let namespace = File::open(&host).context(host)?;
+        setns(&namespace, CloneFlags::CLONE_NEWNET).context("entering host3")?;
+        Ok::<_, anyhow::Error>(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080))?)
+    });
+    let Ok(taken) = taken.join() else {
+        bail!("the listener panicked");
+    };
+    let taken = taken?;
+    let refused = is_refused(
+        rehearsal,
+        rehearsal.deployment(1),
+        [
+            "deploy: port 8080 is taken on host3; nothing was deployed\n",
+            "deploy: remedy: see there who has it (ss -ltnp 'sport = :8080') and stop that; or another HTTP_PORT\n",
+        ],
+    );
+    refused.await?;
+    drop(taken);
+    Ok(())
 }
 
 /// A command fails, says all of `words`, and leaves the Swarm as empty as it was.
@@ -90,7 +196,8 @@ async fn is_refused<const N: usize>(
         "{{.Name}}",
     ];
     let networks = rehearsal.docker(1, &networks).await?;
-    ensure!(networks == "ingress", "networks: {networks}");
+    let others = networks.lines().filter(|name| *name != TAKEN);
+    ensure!(others.eq(["ingress"]), "networks: {networks}");
     Ok(())
 }
 
@@ -98,9 +205,8 @@ async fn too_old(rehearsal: &Rehearsal) -> Result<()> {
     let mut command = rehearsal.deployment(1);
     command.envs(rehearsal.instead_of_docker("old", OLD_ENGINE)?);
     let words = [
-        "host1 is 18.09.1, too old",
-        "nothing was deployed",
-        "remedy:",
+        "deploy: the Docker engine of host1 is 18.09.1, too old; nothing was deployed\n",
+        "deploy: remedy: Docker Engine 20.10 or newer on every host\n",
     ];
     is_refused(rehearsal, command, words).await
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
 use crate::command::{expect, mortal, project};
+use crate::untagged;
 
 pub(crate) const HOSTS: usize = 3;
 /// The scripts' folder of all rehearsals.
@@ -141,6 +142,14 @@ impl Rehearsal {
             images.env("BUILD", "1");
         }
         expect(images).await?;
+        if given_tag().is_none() {
+            let docker = async |arguments: &[&str]| {
+                let mut command = mortal("docker");
+                command.args(arguments);
+                expect(command).await
+            };
+            untagged::remove(docker, OWN_TAG).await?;
+        }
         for host in 1..=HOSTS {
             for service in [
                 "service-registry",
