@@ -33,6 +33,10 @@ pub struct UpstreamConfig {
     /// From the start of a try to its answer's head. The whole request has `HTTP__REQUEST_MS`.
     #[serde(deserialize_with = "common::config::millis::deserialize")]
     pub try_ms: Duration,
+    /// The same for a read (GET, HEAD) while another instance can be asked instead, and the retries' budget allows it. Longer
+    /// than services wait for a connection to their stores (3 s), whose outage they answer themselves.
+    #[serde(deserialize_with = "common::config::millis::deserialize")]
+    pub read_try_ms: Duration,
     /// The longest silence within a body, in either direction.
     #[serde(deserialize_with = "common::config::millis::deserialize")]
     pub pause_ms: Duration,
@@ -53,6 +57,7 @@ impl Default for UpstreamConfig {
         Self {
             connect_ms: Duration::from_secs(1),
             try_ms: Duration::from_secs(10),
+            read_try_ms: Duration::from_millis(3_500),
             pause_ms: Duration::from_secs(10),
             idle_ms: Duration::from_secs(30),
             reuse_unsafe_ms: Duration::from_secs(2),
@@ -73,6 +78,7 @@ impl ServiceConfig for Config {
         };
         positive("upstream.connect_ms", self.upstream.connect_ms)?;
         positive("upstream.try_ms", self.upstream.try_ms)?;
+        positive("upstream.read_try_ms", self.upstream.read_try_ms)?;
         positive("upstream.pause_ms", self.upstream.pause_ms)?;
         if self.ejection.consecutive == 0 {
             return Err(ConfigError::new(

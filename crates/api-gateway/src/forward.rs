@@ -1,68 +1,23 @@
 //! One request on its way to a service: tries, deadlines, retries.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use crate::cluster::{Cluster, Pick};
 use crate::config::UpstreamConfig;
 use crate::download::{ClientBody, Download};
 use crate::endpoint::{Endpoint, InFlight};
+use crate::outgoing::Outgoing;
 use crate::pool::{Lease, Pool};
 use crate::retry::{Failure, Repeatable};
 use crate::trouble::Trouble;
 use crate::upload::UpstreamBody;
-
-/// A request as it goes to whichever instance; `Host` is set for each.
-#[derive(Debug)]
-pub struct Outgoing {
-    /// The method.
-    pub method: Method,
-    /// Path and query, the upstream's spelling.
-    pub uri: Uri,
-    /// End-to-end fields.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: UpstreamBody,
-}
-
-impl Outgoing {
-    fn copy(&self) -> Option<Self> {
-        let body = self.body.copy()?;
-        Some(Self {
-            method: self.method.clone(),
-            uri: self.uri.clone(),
-            headers: self.headers.clone(),
-            body,
-        })
-    }
-
-    fn addressed(mut self, endpoint: &Endpoint) -> Request<UpstreamBody> {
-        self.headers.insert(HOST, endpoint.authority().clone());
-        let mut request = Request::new(self.body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        request
-    }
-}
-
-impl From<Request<UpstreamBody>> for Outgoing {
-    fn from(request: Request<UpstreamBody>) -> Self {
-        let (parts, body) = request.into_parts();
-        Self {
-            method: parts.method,
-            uri: parts.uri,
-            headers: parts.headers,
-            body,
-        }
-    }
-}
 
 /// What exchanges need besides the request.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +48,17 @@ struct Failed {
     cause: String,
 }
 
+impl Failed {
+    fn late() -> Self {
+        Self {
+            failure: Failure::TryDeadline,
+            request: None,
+            stale: false,
+            cause: "no answer in time".to_owned(),
+        }
+    }
+}
+
 impl Exchange<'_> {
     /// Sends the request to an instance, and to others while that is safe, allowed and of use.
     ///
@@ -113,15 +79,34 @@ impl Exchange<'_> {
         let mut tried = Vec::new();
         let mut fresh = false;
         loop {
+            let endpoint = Arc::clone(&pick.endpoint);
+            if !fresh {
+                tried.push(Arc::clone(&endpoint));
+            }
             let spare = if repeatable.after(Failure::NoAnswer) {
                 outgoing.copy()
             } else {
                 None
             };
-            let failed = match self
-                .attempt(&pick.endpoint, outgoing, repeatable, fresh)
-                .await
-            {
+            let mut attempt = pin!(self.attempt(&endpoint, outgoing, repeatable, fresh));
+            let soon = if repeatable.read && spare.is_some() {
+                timeout(self.config.read_try_ms, &mut attempt).await.ok()
+            } else {
+                Some(attempt.as_mut().await)
+            };
+            let mut next = None;
+            let outcome = match soon {
+                Some(outcome) => outcome,
+                // A frozen process takes requests and never answers. Whom nobody can stand in for is waited for.
+                None => {
+                    next = self.another(&pick, &tried, common::clock::now());
+                    match next {
+                        Some(_) => Err(Failed::late()),
+                        None => attempt.await,
+                    }
+                }
+            };
+            let failed = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -150,8 +135,8 @@ impl Exchange<'_> {
             );
             self.cluster.failed(&pick.endpoint, now);
             pick.endpoint.meters().failed.increment(1);
-            tried.push(Arc::clone(&pick.endpoint));
-            let (Some(again), Some(next)) = (again, self.another(&pick, &tried, now)) else {
+            let next = next.or_else(|| self.another(&pick, &tried, now));
+            let (Some(again), Some(next)) = (again, next) else {
                 tracing::warn!(
                     service,
                     instance = pick.endpoint.id(),
@@ -280,6 +265,6 @@ async fn send(
                 cause: error.into_error().to_string(),
             })
         }
-        Err(_) => Err(failed(Failure::TryDeadline, "no answer in time".to_owned())),
+        Err(_) => Err(Failed::late()),
     }
 }

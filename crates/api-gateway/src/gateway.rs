@@ -17,8 +17,9 @@ use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
 use crate::download::ClientBody;
-use crate::forward::{Exchange, Outgoing};
+use crate::forward::Exchange;
 use crate::headers;
+use crate::outgoing::Outgoing;
 use crate::pool::Pool;
 use crate::routes::{self, Resolved, Route};
 use crate::state::Shared;

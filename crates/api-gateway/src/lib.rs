@@ -1,7 +1,7 @@
 //! The public door: routes, balances and protects.
 //!
 //! Pure decisions have files of their own: [`path`], [`routes`], [`balance`], [`breaker`], [`retry`], [`headers`], [`trace`]. Around
-//! them: [`worker`] (a thread per core, each with its listeners, runtime and [`pool`]), [`gateway`] (the tower service), [`forward`] (tries),
+//! them: [`worker`] (a thread per core, each with its listeners, runtime and [`pool`]), [`gateway`] (the tower service), [`forward`] (tries of an [`outgoing`] request),
 //! [`upload`] and [`download`] (bodies),
 //! [`cluster`] and [`endpoint`] (what workers share about services), [`discovery`] (what the registry says), [`admin`] (the other port).
 
@@ -18,6 +18,7 @@ pub mod forward;
 pub mod gateway;
 pub mod headers;
 pub mod meters;
+pub mod outgoing;
 pub mod path;
 pub mod pause;
 pub mod pool;

@@ -45,6 +45,8 @@ pub enum Failure {
 pub struct Repeatable {
     /// Doing it twice is doing it once: by its method (RFC 9110, 9.2.2) or because the client keyed it.
     pub idempotent: bool,
+    /// It only reads (RFC 9110, 9.2.1): an instance that is slow to answer can be left alone with it.
+    pub read: bool,
     /// The whole body is at hand (or there is none).
     pub body_kept: bool,
 }
@@ -55,6 +57,7 @@ impl Repeatable {
     pub fn of(method: &Method, keyed: bool, body_kept: bool) -> Self {
         Self {
             idempotent: method.is_idempotent() || keyed,
+            read: matches!(*method, Method::GET | Method::HEAD),
             body_kept,
         }
     }

@@ -8,6 +8,7 @@
 mod balancing;
 mod bodies;
 mod fields;
+mod frozen;
 mod harness;
 mod lifecycle;
 mod limits;

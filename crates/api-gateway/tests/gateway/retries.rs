@@ -126,7 +126,7 @@ async fn a_connection_that_its_upstream_closed_meanwhile_is_replaced_on_the_spot
 
 #[tokio::test]
 async fn a_try_that_takes_too_long_is_made_elsewhere_if_safe() {
-    let gateway = Gateway::with(|config, _| config.upstream.try_ms = Duration::from_millis(50));
+    let gateway = Gateway::with(|config, _| config.upstream.try_ms = Duration::from_millis(500));
     let silent =
         Upstream::start(Router::new().fallback(async || std::future::pending::<()>().await)).await;
     let good = Upstream::echo().await;
