@@ -11,7 +11,9 @@ pub(super) fn beneath<'a>(
     unenforced: Option<&str>,
 ) -> String {
     let mut text: String = instances
-        .map(|(name, usage)| waited(name, usage) + &killed(name, usage))
+        .map(|(name, usage)| {
+            waited(name, usage.throttled_ns, usage.cpu_limit) + &killed(name, usage)
+        })
         .collect();
     if let Some(why) = unenforced {
         text.push_str(&paragraph("", &format!("limits are not enforced: {why}")));
@@ -23,9 +25,9 @@ pub(super) fn beneath<'a>(
 }
 
 /// How long its processor limit has kept an instance from running; empty when it has not.
-pub(super) fn waited(name: &str, usage: &Usage) -> String {
-    let waited = usage.throttled_ns.filter(|waited| *waited > 0);
-    let Some((waited, cpus)) = waited.zip(usage.cpu_limit) else {
+pub(super) fn waited(name: &str, throttled_ns: Option<u64>, cpus: Option<f64>) -> String {
+    let waited = throttled_ns.filter(|waited| *waited > 0);
+    let Some((waited, cpus)) = waited.zip(cpus) else {
         return String::new();
     };
     let (seconds, millis) = (waited / 1_000_000_000, waited / 1_000_000 % 1000);

@@ -10,12 +10,11 @@ use super::args::Global;
 use super::failure::{Code, Failure};
 use super::summary::paragraph;
 use super::terminal::{Paint, QUOTED, counted, cut, duration, fitting, out, say};
-use super::{held_back, project, stats, until, uplink};
+use super::{held_back, project, until, uplink};
 use crate::compose::byte_size;
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
-use crate::lab::usage::{InstanceUsage, Usage};
 
 /// `ps`
 #[derive(Debug, Clone, Args)]
@@ -64,8 +63,7 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
     let mut status = status(&state)?;
     if ps.json || ps.format == Format::Json {
-        let told = with_what_was_felt(&status, felt(&state, &status))?;
-        out(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
+        out(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
         return Ok(0);
     }
     let mut instances: Vec<InstanceStatus> =
@@ -91,10 +89,8 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
     }
     status.instances = instances;
     let mut text = shown(&status);
-    let waited: String = felt(&state, &status)
-        .iter()
-        .filter(|one| status.instances.iter().any(|shown| shown.name == one.name))
-        .filter_map(|one| Some(held_back::waited(&one.name, one.usage.as_ref()?)))
+    let waited: String = (status.instances.iter())
+        .map(|one| held_back::waited(&one.name, one.throttled_ns, one.limits.cpus))
         .collect();
     if !waited.is_empty() {
         text.push_str(&format!("\n{waited}"));
@@ -105,36 +101,6 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
         say(&format!("{what} and not shown; see `ps --all`"));
     }
     Ok(0)
-}
-
-/// What the instances use, where any of them has a limit to be felt; nothing of a lab that is just ending.
-fn felt(state: &StateDir, status: &Status) -> Vec<InstanceUsage> {
-    let is_limited =
-        |one: &InstanceStatus| one.limits.cpus.is_some() || one.limits.memory.is_some();
-    if !status.instances.iter().any(is_limited) {
-        return Vec::new();
-    }
-    stats::ask(state).map_or_else(|_| Vec::new(), |usages| usages.instances)
-}
-
-/// The status with `throttled_ns` and `oom_kills` of each instance, as `stats` has them.
-fn with_what_was_felt(
-    status: &Status,
-    felt: Vec<InstanceUsage>,
-) -> serde_json::Result<serde_json::Value> {
-    let mut told = serde_json::to_value(status)?;
-    let felt: BTreeMap<String, Option<Usage>> =
-        felt.into_iter().map(|one| (one.name, one.usage)).collect();
-    for (instance, shown) in status
-        .instances
-        .iter()
-        .zip(told["instances"].as_array_mut().into_iter().flatten())
-    {
-        let usage = felt.get(&instance.name).and_then(Option::as_ref);
-        shown["throttled_ns"] = usage.and_then(|usage| usage.throttled_ns).into();
-        shown["oom_kills"] = usage.and_then(|usage| usage.oom_kills).into();
-    }
-    Ok(told)
 }
 
 /// Completed, or stopped on purpose.

@@ -192,8 +192,8 @@ mod tests {
                 "unknown variant",
             ),
             (
-                r#"{"reply":"error","message":"later","code":null,"v":4}"#,
-                "version 4",
+                r#"{"reply":"error","message":"later","code":null,"v":99}"#,
+                "version 99",
             ),
             (r#"{"reply":"something_new"}"#, "not understood"),
         ] {

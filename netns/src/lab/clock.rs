@@ -36,6 +36,12 @@ pub fn unix_ms() -> u64 {
         .map_or(0, millis)
 }
 
+/// A duration in nanoseconds, as usage is counted.
+#[must_use]
+pub fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A duration in whole milliseconds, as reports give it.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {

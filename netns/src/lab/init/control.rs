@@ -69,7 +69,10 @@ async fn converse(
             let (sender, answer) = oneshot::channel();
             let _ = messages.send(Message::Status(sender));
             match answer.await {
-                Ok(status) => say(&mut stream, &Reply::Status(Box::new(status))).await,
+                Ok(unread) => {
+                    let status = tokio::task::spawn_blocking(|| unread.read()).await?;
+                    say(&mut stream, &Reply::Status(Box::new(status))).await
+                }
                 Err(_) => Ok(()), // the lab is ending
             }
         }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::allotment::Allotment;
 use super::change::{Asked, Guests, Work};
 use super::instance;
+use super::invocation;
 use super::keeper::Keeper;
 use super::serve::{Located, Place};
 use super::target::no_service;
@@ -86,7 +87,7 @@ impl Keeper {
             return Err(format!("{name} has gone"));
         };
         let mut service = service.clone();
-        instance::override_program(&mut service, run.entrypoint, run.argv);
+        invocation::override_program(&mut service, run.entrypoint, run.argv);
         service.environment.extend(run.env);
         if run.cwd.is_some() {
             service.working_dir = run.cwd;
@@ -99,7 +100,7 @@ impl Keeper {
             .groups
             .map(|groups| Allotment::new(groups, name, &service.limits));
         Ok(Located {
-            spec: instance::program(&spec, Exec::default()),
+            spec: invocation::program(&spec, Exec::default()),
             place: Place::Own(
                 network.map_err(|error| error.to_string())?,
                 Box::new(spec),

@@ -10,7 +10,9 @@ use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
 use super::allotment::{Allotment, Memory};
-use super::instance::{self, Machine};
+use super::instance;
+use super::invocation;
+use super::machine::Machine;
 use crate::compose::{Limits, Run, Service, byte_size};
 use crate::kernel::reaper::Exit;
 use crate::kernel::sandbox::{ExecSpec, SandboxSpec};
@@ -58,7 +60,7 @@ impl Hand {
             planned: planned.clone(),
             check: service.healthcheck.as_ref().map(|check| {
                 (
-                    Arc::new(instance::health_check(&spec, check)),
+                    Arc::new(invocation::health_check(&spec, check)),
                     check.timeout,
                 )
             }),

@@ -1,16 +1,12 @@
 //! From a service of the file to the sandbox of one of its instances. Pure.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Lab;
+use super::invocation::{argv, environment, working_folder};
+use super::machine::Machine;
 use super::official::{self, POSTGRES_ENTRYPOINT};
-use crate::compose::{self, Healthcheck, Run, Server, Service};
-use crate::kernel::cgroup::{LabGroups, Membership};
-use crate::kernel::sandbox::{ExecSpec, Mount, MountSource, ProcessLimits, SandboxSpec};
-use crate::lab::SANDBOX_PATH;
-use crate::lab::build::Binaries;
-use crate::lab::protocol::Exec;
+use crate::compose::{self, Run, Server, Service};
+use crate::kernel::sandbox::{Mount, MountSource, ProcessLimits, SandboxSpec};
 use crate::lab::state::StateDir;
 use crate::lab::supervise::{Dependency, ProbeTimes, Unit};
 use crate::plan::Instance;
@@ -20,45 +16,6 @@ pub(super) const POSTGRES_ENTRYPOINT_TEXT: &str =
     include_str!("../../../../docker/postgres/docker-entrypoint.sh");
 /// Its file in the state folder's `run`.
 pub(super) const POSTGRES_ENTRYPOINT_FILE: &str = "postgres-entrypoint.sh";
-
-/// Where things are on this machine.
-#[derive(Debug)]
-pub(super) struct Machine<'a> {
-    /// The project's state folder.
-    pub state: &'a StateDir,
-    /// The built services.
-    pub binaries: &'a Binaries,
-    /// Programs of Redis by their other names.
-    pub redis_names: Vec<(&'static str, PathBuf)>,
-    /// PostgreSQL's programs, in Debian's folder of the newest version.
-    pub postgres_programs: Option<PathBuf>,
-    /// The lab's control groups, if it has any.
-    pub groups: Option<&'a LabGroups>,
-}
-
-impl<'a> Machine<'a> {
-    /// Looks where things are.
-    pub(super) fn new(
-        state: &'a StateDir,
-        binaries: &'a Binaries,
-        groups: Option<&'a LabGroups>,
-    ) -> Self {
-        Self {
-            state,
-            binaries,
-            redis_names: official::redis_names(SANDBOX_PATH),
-            postgres_programs: postgres_programs("/usr/lib/postgresql".as_ref()),
-            groups,
-        }
-    }
-}
-
-impl Lab {
-    /// Where things are for its instances.
-    pub(super) fn machine(&self) -> Machine<'_> {
-        Machine::new(&self.state, &self.binaries, self.limiting.groups.as_ref())
-    }
-}
 
 /// What the supervisor has to know of the instance.
 #[must_use]
@@ -154,51 +111,6 @@ pub(super) fn sandbox(
     }
 }
 
-/// The program that asks the instance for its health.
-#[must_use]
-pub(super) fn health_check(sandbox: &SandboxSpec, check: &Healthcheck) -> ExecSpec {
-    let exec = Exec {
-        argv: check.test.clone(),
-        ..Exec::default()
-    };
-    program(sandbox, exec)
-}
-
-/// A further program in the instance's sandbox.
-#[must_use]
-pub(super) fn program(sandbox: &SandboxSpec, exec: Exec) -> ExecSpec {
-    let mut env = sandbox.env.clone();
-    env.extend(exec.env);
-    ExecSpec {
-        name: sandbox.name.clone(),
-        argv: exec.argv,
-        env,
-        cwd: exec.cwd.unwrap_or_else(|| sandbox.cwd.clone()),
-        limits: sandbox.limits,
-        group: sandbox.group.clone(),
-        terminal: exec.terminal,
-    }
-}
-
-/// A program of the machine in the network namespace `name`.
-#[must_use]
-pub(super) fn visitor(name: &str, exec: Exec) -> ExecSpec {
-    let mut env = BTreeMap::from([
-        ("PATH".to_owned(), SANDBOX_PATH.to_owned()),
-        ("HOME".to_owned(), "/".to_owned()),
-    ]);
-    env.extend(exec.env);
-    ExecSpec {
-        name: name.to_owned(),
-        argv: exec.argv,
-        env,
-        cwd: exec.cwd.unwrap_or_else(|| PathBuf::from("/")),
-        limits: ProcessLimits::default(),
-        group: Membership::default(),
-        terminal: exec.terminal,
-    }
-}
-
 /// The folders of the instance's volumes.
 pub(super) fn volumes(service: &Service, instance: &Instance, state: &StateDir) -> Vec<PathBuf> {
     let mounts = official::mounts(service).into_iter();
@@ -228,80 +140,6 @@ fn mentions(service: &Service, name: &str) -> bool {
     argv.iter().chain(test).any(|word| word.contains(name))
 }
 
-/// Has the service run something else, as `docker run` does: an entrypoint replaces the command too, a command only itself.
-pub(super) fn override_program(
-    service: &mut Service,
-    entrypoint: Option<Vec<String>>,
-    command: Vec<String>,
-) {
-    if let Some(entrypoint) = entrypoint {
-        service.entrypoint = Some(entrypoint);
-        service.command = None;
-    }
-    if !command.is_empty() {
-        service.command = Some(command);
-    }
-    let (entrypoint, command) = (&service.entrypoint, &service.command);
-    if let Run::Exec { argv } = &mut service.run
-        && (entrypoint.is_some() || command.is_some())
-    {
-        let words = entrypoint.iter().chain(command).flatten();
-        *argv = words.cloned().collect();
-    }
-}
-
-/// Entrypoint and command, with those of the image it stands for where the file is silent.
-fn argv(service: &Service) -> Vec<String> {
-    match &service.run {
-        Run::Exec { argv } => argv.clone(),
-        Run::Server(server) => official::argv(*server, service),
-        Run::Cargo { package } => {
-            let binary = vec![format!("/app/{package}")];
-            let entrypoint = service.entrypoint.as_ref().unwrap_or(&binary);
-            [
-                entrypoint.as_slice(),
-                service.command.as_deref().unwrap_or_default(),
-            ]
-            .concat()
-        }
-    }
-}
-
-fn environment(
-    service: &Service,
-    instance: &Instance,
-    machine: &Machine<'_>,
-) -> BTreeMap<String, String> {
-    let mut environment = BTreeMap::from([
-        ("PATH".to_owned(), SANDBOX_PATH.to_owned()),
-        ("HOME".to_owned(), "/tmp".to_owned()),
-        ("HOSTNAME".to_owned(), instance.hostname.clone()),
-    ]);
-    if service.run == Run::Server(Server::Postgres) {
-        environment.insert("PGDATA".to_owned(), "/var/lib/postgresql/data".to_owned());
-        if let Some(programs) = &machine.postgres_programs {
-            environment.insert(
-                "PATH".to_owned(),
-                format!("{}:{SANDBOX_PATH}", programs.display()),
-            );
-        }
-    }
-    environment.extend(service.environment.clone());
-    environment
-}
-
-fn working_folder(service: &Service) -> PathBuf {
-    let default = if service.run == Run::Server(Server::Redis) {
-        "/data"
-    } else {
-        "/"
-    };
-    service
-        .working_dir
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(default))
-}
-
 fn read_only(source: &Path, target: &str) -> Mount {
     Mount {
         source: MountSource::Bind(source.to_owned()),
@@ -310,25 +148,13 @@ fn read_only(source: &Path, target: &str) -> Mount {
     }
 }
 
-/// PostgreSQL's programs of the newest version in `folder` (`/usr/lib/postgresql`, where Debian has one folder a version).
-#[must_use]
-pub(super) fn postgres_programs(folder: &Path) -> Option<PathBuf> {
-    std::fs::read_dir(folder)
-        .ok()?
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let version: u32 = entry.file_name().to_str()?.parse().ok()?;
-            Some((version, entry.path().join("bin")))
-        })
-        .filter(|(_, programs)| programs.join("postgres").exists())
-        .max()
-        .map(|(_, programs)| programs)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::compose::{Source, read};
+    use crate::lab::build::Binaries;
     use crate::plan::{Scale, plan};
 
     const FILE: &str = "

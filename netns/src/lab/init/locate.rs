@@ -1,7 +1,7 @@
 //! Where `exec` takes place, and as what.
 
 use super::hand::Hand;
-use super::instance;
+use super::invocation;
 use super::keeper::Keeper;
 use super::serve::{Located, Place};
 use crate::lab::protocol::Exec;
@@ -35,7 +35,7 @@ impl Keeper {
             Some((pid, sandbox)) => Ok(Located {
                 place: Place::Sandbox(pid),
                 detach: exec.detach,
-                spec: instance::program(sandbox, exec),
+                spec: invocation::program(sandbox, exec),
             }),
             None => Err(format!(
                 "{} is not running; `netns-setup ps -a` shows why",
@@ -50,7 +50,7 @@ impl Keeper {
         Ok(Located {
             place: Place::Network(network),
             detach: exec.detach,
-            spec: instance::visitor(namespace, exec),
+            spec: invocation::visitor(namespace, exec),
         })
     }
 

@@ -1,21 +1,16 @@
 //! What the main task says: progress, the verdict on bring-up, status.
 
-use nix::unistd::Pid;
-
 use super::hand::Hand;
 use super::keeper::{Keeper, Stage};
 use super::status;
 use crate::compose::{Limits, Service};
-use crate::kernel::reaper::Exit;
 use crate::lab::clock::millis;
 use crate::lab::logs;
-use crate::lab::protocol::{
-    InstanceState, InstanceStatus, Progress, PublishedPort, Status, UplinkStatus,
-};
-use crate::lab::supervise::{Event, Id, Slot, State, Time, Verdict};
+use crate::lab::protocol::{InstanceState, Progress};
+use crate::lab::supervise::{Event, Id, State, Time, Verdict};
 
 /// Lines of an instance's log shown with its trouble.
-const TAIL: usize = 8;
+pub(super) const TAIL: usize = 8;
 
 impl Keeper {
     /// Tells whoever listens about instances that reached another state.
@@ -143,62 +138,10 @@ impl Keeper {
     }
 
     /// Why limits that the file states are not enforced.
-    fn unenforced(&self) -> Option<String> {
+    pub(super) fn unenforced(&self) -> Option<String> {
         let states_some = |service: &Service| service.limits != Limits::default();
         let is_stated = self.lab.project.services.values().any(states_some);
         self.lab.limiting.unenforced.clone().filter(|_| is_stated)
-    }
-
-    pub(super) fn status(&self) -> Status {
-        let now = self.clock.now();
-        let mut instances: Vec<InstanceStatus> = self
-            .supervisor
-            .slots()
-            .filter_map(|(id, slot)| Some(instance_status(self.hands.get(&id)?, slot, now)))
-            .collect();
-        instances.sort_by(|a, b| (&a.service, a.index).cmp(&(&b.service, b.index)));
-        Status {
-            project: self.lab.plan.project.clone(),
-            pid: self.pid,
-            uptime_ms: millis(now),
-            network_ms: self.network_ms,
-            ready_ms: self.ready_ms,
-            stopping: self.supervisor.is_stopping(),
-            unenforced: self.unenforced(),
-            disk_full: self.starter.recorder.is_disk_full(),
-            held: self.lab.held.clone(),
-            files: (self.lab.project.sources.iter())
-                .map(|source| source.path.clone())
-                .collect(),
-            published: self
-                .lab
-                .plan
-                .publish
-                .iter()
-                .map(|port| PublishedPort {
-                    host_ip: port.host_ip,
-                    host_port: port.host_port,
-                    service: port.service.clone(),
-                    target_port: port.target_port,
-                })
-                .collect(),
-            uplink: self
-                .lab
-                .plan
-                .uplink
-                .as_ref()
-                .filter(|_| self.connected)
-                .map(|uplink| {
-                    Box::new(UplinkStatus {
-                        link: uplink.link.clone(),
-                        host: uplink.host.addr(),
-                        router: uplink.router.addr(),
-                        reached: uplink.reached.clone(),
-                        direct: self.lab.plan.direct.clone(),
-                    })
-                }),
-            instances,
-        }
     }
 
     /// The instances by service and index.
@@ -206,37 +149,5 @@ impl Keeper {
         let mut hands: Vec<&Hand> = self.hands.values().collect();
         hands.sort_by_key(|hand| (&hand.planned.service, hand.planned.index));
         hands
-    }
-}
-
-fn instance_status(hand: &Hand, slot: &Slot, now: Time) -> InstanceStatus {
-    let in_trouble = slot.in_crash_loop()
-        || matches!(
-            hand.shown,
-            InstanceState::Failed | InstanceState::Unhealthy | InstanceState::Restarting
-        );
-    let mut tail = if in_trouble {
-        logs::tail(&hand.log, TAIL)
-    } else {
-        Vec::new()
-    };
-    tail.extend(hand.problem.clone());
-    let planned = &hand.planned;
-    InstanceStatus {
-        name: planned.name.clone(),
-        service: planned.service.clone(),
-        index: planned.index,
-        state: hand.shown,
-        health: status::health_word(slot).to_owned(),
-        address: planned.link.as_ref().map(|link| link.address.addr()),
-        lab_pid: hand.pid.map(Pid::as_raw),
-        pid: None,
-        uptime_ms: hand.pid.map(|_| millis(now.saturating_sub(hand.since))),
-        restarts: slot.restarts,
-        exit_code: slot.last_exit.map(Exit::shell_code),
-        oom_killed: hand.memory.ended_it,
-        limits: hand.limits(),
-        crash_loop: slot.in_crash_loop(),
-        tail,
     }
 }

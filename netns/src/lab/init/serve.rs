@@ -15,6 +15,7 @@ use super::keeper::Keeper;
 use super::network::SharedNetwork;
 use super::process::Starter;
 use super::recorder::Recorder;
+use super::status::Unread;
 use super::target::{Refusal, Target};
 use super::usage::Survey;
 use super::{Lab, control, launcher};
@@ -25,7 +26,7 @@ use crate::kernel::sandbox::{ExecSpec, SandboxSpec};
 use crate::kernel::{Identity, Network, uplink};
 use crate::lab::clock::Clock;
 use crate::lab::events;
-use crate::lab::protocol::{Exec, Reply, Run, Status, Steer, line};
+use crate::lab::protocol::{Exec, Reply, Run, Steer, line};
 use crate::lab::supervise::Id;
 use crate::plan::ROUTER;
 
@@ -50,7 +51,7 @@ pub(super) enum Message {
         run: u64,
         healthy: bool,
     },
-    Status(oneshot::Sender<Status>),
+    Status(oneshot::Sender<Unread>),
     Usage(oneshot::Sender<Survey>),
     Events {
         since_unix_ms: Option<u64>,

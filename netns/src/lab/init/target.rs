@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::hand::Hand;
-use super::instance::Machine;
+use super::machine::Machine;
 use crate::compose::{self, Attachment, Project, Source};
 use crate::kernel::cgroup::LabGroups;
 use crate::lab::build::Binaries;

@@ -4,7 +4,7 @@ use nix::unistd::Pid;
 
 use super::allotment::Allotment;
 use super::keeper::Keeper;
-use crate::lab::clock::Clock;
+use crate::lab::clock::{Clock, nanoseconds};
 use crate::lab::processes::{self, Process, TICKS};
 use crate::lab::usage::{InstanceUsage, Usage, Usages};
 
@@ -53,7 +53,7 @@ impl Survey {
     /// Measures all of them, walking through the processes once.
     pub(super) fn measure(self) -> Usages {
         let processes = processes::by_namespace();
-        let at_ns = u64::try_from(self.clock.now().as_nanos()).unwrap_or(u64::MAX);
+        let at_ns = nanoseconds(self.clock.now());
         let measured = |instance: Measured| {
             let usage = instance.pid.map(Pid::as_raw).and_then(|first| {
                 let members = processes.get(&processes::namespace(first)?)?;
@@ -81,8 +81,6 @@ fn usage(first: i32, members: &[i32], allotment: Option<&Allotment>) -> Usage {
         ..Usage::default()
     };
     let group = allotment.map(Allotment::usage).unwrap_or_default();
-    let nanoseconds =
-        |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     if let Some(allotment) = allotment {
         usage.memory_limit = allotment.limits.memory;
         usage.cpu_limit = allotment.limits.cpus;
