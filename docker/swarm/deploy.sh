@@ -168,8 +168,10 @@ settle() {
     [ -n "$left" ] || { well=$((well + 1)) && continue; }
     well=0
     # Not before all others have been carried to their end, too.
-    case $left in *', being updated'* | *rollback_started*) ;; *rollback_completed* | *paused*)
-      die 'what was deployed does not keep well; a Swarm has gone back to what was there' "$left" "$(troubles 'Failed|Rejected')" ;;
+    case $left in
+      *', being updated'* | *rollback_started*) ;;
+      *paused*) die 'what was deployed does not keep well, and a Swarm could not go back to what was there' "$left" "$(troubles 'Failed|Rejected')" ;;
+      *rollback_completed*) die 'what was deployed does not keep well; a Swarm has gone back to what was there' "$left" "$(troubles 'Failed|Rejected')" ;;
     esac
     missing=$(troubles 'No such image')
     [ -z "$missing" ] || die 'a host lacks an image, and there is no registry that has it' "$missing" \
