@@ -48,12 +48,7 @@ pub(super) struct Down {
 
 pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
     let state = project::find(global)?;
-    let name = state
-        .path()
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = state.name();
     let clock = Clock::start();
     if state.is_up() {
         if ps::is_of_another_version(&state) {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::args::Global;
 use super::failure::Failure;
+use super::output::Output;
 use super::ps;
 use super::terminal::{Paint, duration, fitting, out};
 use crate::lab::protocol::{InstanceState, Status};
@@ -33,18 +34,8 @@ pub(super) struct Ls {
     /// Names only
     #[arg(short, long)]
     pub quiet: bool,
-    /// How to print it: table or json
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value = "table",
-        hide_possible_values = true
-    )]
-    pub format: ps::Format,
-    /// The same as --format json
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// One lab.
@@ -70,7 +61,7 @@ pub(super) fn run(global: &Global, ls: &Ls) -> Result<u8, Failure> {
     if ls.quiet {
         let names: String = labs.iter().map(|lab| format!("{}\n", lab.name)).collect();
         out(&names)?;
-    } else if ls.json || ls.format == ps::Format::Json {
+    } else if ls.output.is_json() {
         out(&format!("{}\n", serde_json::to_string_pretty(&labs)?))?;
     } else {
         out(&shown(&labs))?;

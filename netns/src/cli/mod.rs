@@ -17,6 +17,7 @@ mod inside;
 mod kill;
 mod logs;
 mod ls;
+mod output;
 #[cfg(test)]
 mod pages;
 mod port;

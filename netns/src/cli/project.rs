@@ -79,15 +79,12 @@ pub(super) fn find_up(global: &Global) -> Result<StateDir, Failure> {
 
 /// Nothing runs.
 pub(super) fn not_up(state: &StateDir) -> Failure {
-    let name = state
-        .path()
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
     Failure::new(
         Code::Failed,
-        format!("error: {name} is not up\n = help: `netns-setup up -d` brings it up"),
+        format!(
+            "error: {} is not up\n = help: `netns-setup up -d` brings it up",
+            state.name()
+        ),
     )
 }
 

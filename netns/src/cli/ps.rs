@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::args::Global;
 use super::failure::{Code, Failure};
+use super::output::Output;
 use super::summary::paragraph;
 use super::terminal::{Paint, QUOTED, counted, cut, duration, fitting, out, say};
 use super::{held_back, project, until, uplink};
@@ -39,30 +40,17 @@ pub(super) struct Ps {
     /// Names of services only
     #[arg(long, conflicts_with = "quiet")]
     pub services: bool,
-    /// How to print it
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
-    pub format: Format,
-    /// The same as --format json
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: Output,
     /// Services or instances [default: all]
     #[arg(value_name = "SERVICE")]
     pub wanted: Vec<String>,
 }
 
-/// How the status is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people
-    Table,
-    /// For scripts
-    Json,
-}
-
 pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
     let mut status = status(&state)?;
-    if ps.json || ps.format == Format::Json {
+    if ps.output.is_json() {
         out(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
         return Ok(0);
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::held_back::beneath;
+use super::output::Output;
 use super::terminal::{fitting, is_terminal, out};
 use super::{project, ps};
 use crate::lab::client::Client;
@@ -43,18 +44,8 @@ pub(super) struct Stats {
     /// One look, taken over a second, and return
     #[arg(long)]
     pub no_stream: bool,
-    /// How to print it: table or json
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value = "table",
-        hide_possible_values = true
-    )]
-    pub format: ps::Format,
-    /// The same as --format json
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: Output,
     /// Services or instances [default: all]
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
@@ -85,7 +76,7 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
         true => stats.all || row.running,
         false => names.iter().any(|known| known == row.name),
     };
-    let json = stats.json || stats.format == ps::Format::Json;
+    let json = stats.output.is_json();
     // Where limits are stated and not enforced, nothing limits.
     let machine = status.unenforced.is_none().then(machine_memory);
     let mut before = ask(&state)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::dotenv;
-use super::reader::normal;
+use super::paths::normal;
 
 /// What there is to read.
 pub(super) struct Gathered {

@@ -26,6 +26,7 @@ mod nearest;
 mod networks;
 mod node;
 mod parse;
+mod paths;
 mod ports;
 mod reader;
 mod render;
@@ -35,6 +36,7 @@ mod services;
 mod swarm;
 mod units;
 mod unsupported;
+mod values;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Source, Span};

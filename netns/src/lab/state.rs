@@ -12,6 +12,7 @@
 //! The lock is the truth: the kernel drops it when its holder ends in any way, so that a pid file or socket left behind by a
 //! killed lab never counts.
 
+use std::borrow::Cow;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -74,6 +75,12 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// The project's name.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        self.root.file_name().unwrap_or_default().to_string_lossy()
     }
 
     /// Folder of a named volume.
