@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use test_support::eventually;
 
+use crate::groups::all_groups;
 use crate::holdings::Holdings;
 use crate::instance::{kill_process, resident};
 use crate::residue::Snapshot;
@@ -112,8 +113,8 @@ fn files_of(lab: &Lab<'_>) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What the kernel counts of the lab's first process, and the namespaces of all its processes.
-fn counts(first: i32) -> Result<BTreeMap<&'static str, usize>> {
+/// What the kernel counts of the lab's first process, the namespaces of all its processes, and their control groups.
+fn counts(lab: &Lab<'_>, first: i32) -> Result<BTreeMap<&'static str, usize>> {
     let entries = |what: &str| -> Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{first}/{what}"))?.count())
     };
@@ -123,6 +124,7 @@ fn counts(first: i32) -> Result<BTreeMap<&'static str, usize>> {
         ("threads", entries("task")?),
         ("mounts", mounts.lines().count()),
         ("namespaces", Holdings::of(first)?.namespaces()),
+        ("control groups", all_groups(&lab.state())),
     ]))
 }
 
@@ -134,13 +136,13 @@ async fn restarts(setting: &Setting, file: &Path) -> Result<String> {
     for cycle in 1..=CYCLES {
         lab.expect(&["restart", "idle"]).await?;
         if cycle == SETTLED {
-            settled = (counts(first)?, resident(first)?);
+            settled = (counts(&lab, first)?, resident(first)?);
         }
     }
     let (before, memory) = settled;
     // Threads that start sandboxes end when they have been idle for a second.
     eventually("as much is counted as after the fifth", || async {
-        let after = counts(first)?;
+        let after = counts(&lab, first)?;
         let grown = after.iter().any(|(what, count)| *count > before[what]);
         ensure!(!grown, "{before:?}, then {after:?}");
         Ok(())
@@ -169,6 +171,13 @@ async fn database(setting: &Setting) -> Result<()> {
 
     lab.expect(&UP).await?;
     found_in_order(&lab).await.context("after `down`")?;
+    connect(&lab).await?;
+    lab.expect(&["down"]).await?;
+
+    lab.expect(&UP).await?;
+    found_in_order(&lab)
+        .await
+        .context("after `down` with somebody connected")?;
     kill_process(lab.first_process().await?)?;
 
     // In the foreground, to be ended by Ctrl-C.
@@ -195,6 +204,27 @@ async fn database(setting: &Setting) -> Result<()> {
     get(&lab, &path).await?.error_for_status()?;
     lab.expect(&["down", "--volumes"]).await?;
     Ok(())
+}
+
+/// Leaves a client that does not go by itself: a smart shutdown would wait for it, the fast one that the file asks for does not.
+async fn connect(lab: &Lab<'_>) -> Result<()> {
+    let client = |sql: &str| {
+        format!(
+            "PGPASSWORD=$(cat /run/secrets/postgres-password) exec psql -X -A -t -h 127.0.0.1 -U postgres -c \"{sql}\""
+        )
+    };
+    let stay = client("select pg_sleep(3600)");
+    lab.expect(&["exec", "-d", "postgres", "/bin/sh", "-c", &stay])
+        .await?;
+    let count = client("select count(*) from pg_stat_activity where wait_event = 'PgSleep'");
+    eventually("somebody is connected", || async {
+        let said = lab
+            .expect(&["exec", "-T", "postgres", "/bin/sh", "-c", &count])
+            .await?;
+        ensure!(said == "1\n", "{said}");
+        Ok(())
+    })
+    .await
 }
 
 async fn found_in_order(lab: &Lab<'_>) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use netns_setup::kernel::cgroup::LabGroups;
@@ -18,6 +19,20 @@ pub(crate) fn own_groups(state: &Path) -> Vec<PathBuf> {
         search(Path::new(TOP), &prefix, &mut found);
     }
     found
+}
+
+/// How many groups the lab has, those of its instances included.
+pub(crate) fn all_groups(state: &Path) -> usize {
+    let below = |group: PathBuf| {
+        let entries = fs::read_dir(group).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .count()
+    };
+    own_groups(state)
+        .into_iter()
+        .map(|group| 1 + below(group))
+        .sum()
 }
 
 fn search(folder: &Path, prefix: &str, found: &mut Vec<PathBuf>) {
@@ -70,6 +85,15 @@ impl Group {
             .iter()
             .find_map(|file| fs::read_to_string(folder.join(file)).ok())
             .with_context(|| format!("none of {files:?} in {}", folder.display()))
+    }
+
+    /// Processor time that it has used.
+    pub(crate) fn used(&self) -> Result<Duration> {
+        let nanoseconds = self.number("cpuacct", &["cpuacct.usage"], "");
+        nanoseconds.map(Duration::from_nanos).or_else(|_| {
+            let microseconds = self.number("cpu", &["cpu.stat"], "usage_usec ")?;
+            Ok(Duration::from_micros(microseconds))
+        })
     }
 
     /// A number among lines of names and numbers, or the only one.

@@ -278,7 +278,8 @@ async fn at_a_terminal(lab: &Lab<'_>) -> Result<()> {
         Ok(())
     })
     .await?;
-    terminal.write("echo sleeping; sleep 3600\n")?;
+    // One program that says so and sleeps: what is typed before it is in front would not reach it.
+    terminal.write("sh -c 'echo sleeping; exec sleep 3600'\n")?;
     terminal.shows("\r\nsleeping\r\n").await?;
     terminal.write("\x03")?;
     terminal.write("echo status $?\n")?;

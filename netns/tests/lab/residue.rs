@@ -1,6 +1,6 @@
 //! What of this machine a lab could leave traces in, told by the kernel's own tools.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -12,23 +12,24 @@ use crate::groups::own_groups;
 use crate::instance::{Process, naming, still_running};
 use crate::setting::said;
 
-/// Links, rules, mounts and namespace names of the host.
+/// Links, rules, mounts and namespace names of the host, and how many there are of each: what is mounted twice looks the same twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    things: BTreeSet<String>,
+    things: BTreeMap<String, usize>,
 }
 
 impl Snapshot {
     pub(crate) fn take() -> Result<Self> {
-        let mut things = BTreeSet::new();
+        let mut things = Vec::new();
         for link in json(Command::new("ip").args(["-j", "link"]))?
             .as_array()
             .context("ip -j link")?
         {
             // Uplinks of other labs that root runs come and go; this lab's own is looked for by its name below.
             let name = link["ifname"].as_str().context("ifname")?;
-            if !name.starts_with("ul-") && !is_an_engines_link(name) {
-                things.insert(format!("link {name}"));
+            let is_anothers = is_an_engines_link(name) || name.starts_with("uswarm");
+            if !name.starts_with("ul-") && !is_anothers {
+                things.push(format!("link {name}"));
             }
         }
         // An ordinary user may not list rules, nor could such a user have made one.
@@ -50,9 +51,17 @@ impl Snapshot {
                 .map(|mount| format!("mount {mount}")),
         );
         for entry in std::fs::read_dir("/run/netns").into_iter().flatten() {
-            things.insert(format!("name {}", entry?.path().display()));
+            let entry = entry?;
+            // The hosts of a rehearsed Swarm, which come and go like their bridge above.
+            if !entry.file_name().to_string_lossy().starts_with("underlay-") {
+                things.push(format!("name {}", entry.path().display()));
+            }
         }
-        Ok(Self { things })
+        let mut counted = BTreeMap::new();
+        for thing in things {
+            *counted.entry(thing).or_default() += 1;
+        }
+        Ok(Self { things: counted })
     }
 
     /// Waits until nothing is there that was not there before, and no process of the lab is left.
@@ -62,11 +71,8 @@ impl Snapshot {
         state: &Path,
     ) -> Result<()> {
         test_support::eventually("nothing is left behind", || async {
-            let added: Vec<String> = Self::take()?
-                .things
-                .difference(&self.things)
-                .cloned()
-                .collect();
+            let mut added = Self::take()?.things;
+            added.retain(|thing, count| *count > self.things.get(thing).copied().unwrap_or(0));
             ensure!(added.is_empty(), "left behind: {added:#?}");
             let project = state.file_name().context("a project's folder")?;
             let uplink = link_name(&project.to_string_lossy(), &state.to_string_lossy());
@@ -113,7 +119,7 @@ fn is_an_engines_mount(mount: &str) -> bool {
     let mut fields = mount.split(' ').skip(1);
     let (at, kind) = (fields.next().unwrap_or_default(), fields.next());
     kind == Some("overlay")
-        || ["/var/lib/docker/", "/run/docker/"]
+        || ["/var/lib/docker/", "/run/docker/", "/run/netns/underlay-"]
             .iter()
             .any(|folder| at.starts_with(folder))
 }

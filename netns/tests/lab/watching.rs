@@ -4,43 +4,46 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use netns_setup::lab::processes::{self, Process, TICKS};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::groups::{Group, own_groups};
 use crate::instance::signal_process;
 use crate::setting::{Lab, Setting, said};
 
-/// `stats`: the processes of the sandbox, its interface's counters, and the processor that something burns.
+/// Has so many bytes, and burns a processor.
+const HUNGRY: &str = "vec($x, 63_999_999, 8) = 1; open F, '>/tmp/ready'; close F; 1 while 1";
+const HELD: u64 = 64_000_000;
+/// Sends much, and hears little of it.
+const TALKATIVE: &str = "for i in {1..100}; do printf %01000d 0 >&3; done 2>/dev/null 3>/dev/udp/web/9; exec 3<>/dev/tcp/web/8000; echo >&3; cat <&3";
+
+/// `stats`: the processes of a sandbox, the memory and the processor that something takes there, an interface's counters.
 pub(crate) async fn stats(lab: &Lab<'_>) -> Result<()> {
-    let burn = "while [ ! -e /data/enough ]; do :; done";
-    lab.expect(&["exec", "-d", "idle", "/bin/sh", "-c", burn])
+    lab.expect(&["exec", "idle", "/bin/bash", "-c", TALKATIVE])
         .await?;
-    let download = "exec 3<>/dev/tcp/web/8000; echo >&3; cat <&3";
-    for _ in 0..3 {
-        lab.expect(&["exec", "idle", "/bin/bash", "-c", download])
-            .await?;
-    }
     // Counted where no health check comes and goes.
-    lab.expect(&["exec", "-d", "web", "/bin/sleep", "3600"])
+    lab.expect(&["exec", "-d", "web", "perl", "-e", HUNGRY])
         .await?;
-    let text = lab.expect(&["stats", "--no-stream", "--json"]).await?;
-    let link = lab
-        .expect(&[
-            "exec",
-            "--privileged",
-            "idle",
-            "ip",
-            "-j",
-            "-s",
-            "link",
-            "show",
-            "eth0",
-        ])
-        .await?;
+    test_support::eventually("it holds its memory", || {
+        lab.expect(&["exec", "-T", "web", "test", "-e", "/tmp/ready"])
+    })
+    .await?;
     let pid = lab.instance("web-1").await?.pid.context("web-1 runs")?;
-    let tasks = tasks_of_namespace(pid)?;
-    lab.expect(&["exec", "idle", "/bin/sh", "-c", ": > /data/enough"])
-        .await?;
+    let grouped = !own_groups(&lab.state()).is_empty();
+    let used = || -> Result<u64> {
+        Ok(match grouped {
+            true => u64::try_from(Group::of(pid).used()?.as_nanos())?,
+            false => used_by_namespace(pid)?,
+        })
+    };
+    let least = used()?;
+    let text = lab.expect(&["stats", "--no-stream", "--json"]).await?;
+    let most = used()?;
+    let show = ["ip", "-j", "-s", "link", "show", "eth0"];
+    let link = [&["exec", "--privileged", "idle"], &show[..]].concat();
+    let link = lab.expect(&link).await?;
+    let tasks = members(pid)?.iter().map(|task| task.threads).sum::<u64>();
     // Everything in the sandbox but its first process and the one that asks.
     lab.expect(&["exec", "web", "/bin/sh", "-c", "kill -KILL -1"])
         .await?;
@@ -52,34 +55,45 @@ pub(crate) async fn stats(lab: &Lab<'_>) -> Result<()> {
             .with_context(|| format!("{name} in {all}"))
     };
     let (idle, web) = (row("idle-1")?, row("web-1")?);
-    let figure = |name: &str| {
-        idle[name]
-            .as_u64()
-            .with_context(|| format!("{name}: {idle}"))
+    let figure = |row: &Value, name: &str| {
+        let figure = row[name].as_u64();
+        figure.with_context(|| format!("{name}: {row}"))
     };
-    let burnt = idle["cpu_percent"].as_f64().context("cpu_percent")?;
+    let shown = figure(web, "cpu_ns")?;
     ensure!(
-        burnt > 5.0,
-        "something burns a processor, and it shows {burnt} %"
+        (least..=most).contains(&shown),
+        "cpu_ns: {shown}, not from {least} to {most}"
+    );
+    // The two looks are within those of this test, and a second apart: it can be no more than all of that time.
+    let (percent, bound) = (web["cpu_percent"].as_f64(), (most - least) as f64 / 1e7);
+    ensure!(
+        percent.is_some_and(|percent| percent > 0.0 && percent <= bound + 0.1),
+        "{percent:?} % of a processor, not up to {bound}"
     );
     ensure!(
         tasks == 2 && web["pids"] == tasks,
         "{tasks} tasks in /proc: {web}"
     );
-    let memory = figure("memory_bytes")?;
-    ensure!((50_000..200_000_000).contains(&memory), "{idle}");
+    let memory = figure(web, "memory_bytes")?;
+    ensure!(
+        (HELD..HELD * 3 / 2).contains(&memory),
+        "something holds {HELD} bytes, and it shows {memory}"
+    );
     // The neighbours' questions (ARP) may have come in between.
     let links: Value = serde_json::from_str(&link)?;
     for (name, way) in [("rx_bytes", "rx"), ("tx_bytes", "tx")] {
-        let counted = links[0]["stats64"][way]["bytes"]
-            .as_u64()
-            .context("ip -s")?;
-        let shown = figure(name)?;
+        let counted = figure(&links[0]["stats64"][way], "bytes")?;
+        let shown = figure(idle, name)?;
         ensure!(
             shown > 300 && shown <= counted && counted - shown < 2000,
             "{name}: ip counts {counted}, stats {shown}"
         );
     }
+    let (received, sent) = (figure(idle, "rx_bytes")?, figure(idle, "tx_bytes")?);
+    ensure!(
+        sent > received + 10_000,
+        "it talks more than it hears: {idle}"
+    );
     let table = lab.expect(&["stats", "--no-stream", "web"]).await?;
     ensure!(
         table.contains("web-2") && !table.contains("idle-1"),
@@ -88,17 +102,19 @@ pub(crate) async fn stats(lab: &Lab<'_>) -> Result<()> {
     fits(&table)
 }
 
-/// Threads of every process in the PID namespace of `pid`, as the host's `/proc` has them.
-fn tasks_of_namespace(pid: i32) -> Result<u64> {
-    let namespace = std::fs::read_link(format!("/proc/{pid}/ns/pid"))?;
-    let mut tasks = 0;
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let path = entry.path();
-        if std::fs::read_link(path.join("ns/pid")).is_ok_and(|link| link == namespace) {
-            tasks += std::fs::read_dir(path.join("task")).map_or(0, |tasks| tasks.count() as u64);
-        }
-    }
-    Ok(tasks)
+/// The processes in the PID namespace of `pid`, as the host's `/proc` has them.
+fn members(pid: i32) -> Result<Vec<Process>> {
+    let namespace = processes::namespace(pid).context("its PID namespace")?;
+    let mut all = processes::by_namespace();
+    let members = all.remove(&namespace).unwrap_or_default();
+    Ok(members.into_iter().filter_map(Process::read).collect())
+}
+
+/// Processor time of the processes there, and of their children that have ended, in nanoseconds.
+fn used_by_namespace(pid: i32) -> Result<u64> {
+    let ticks = |process: &Process| process.ticks + process.childrens_ticks;
+    let ticks: u64 = members(pid)?.iter().map(ticks).sum();
+    Ok(ticks * (1_000_000_000 / TICKS))
 }
 
 /// `top`, `port`, `ps` and `version`.

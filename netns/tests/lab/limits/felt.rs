@@ -32,13 +32,7 @@ const HOG: [&str; 3] = ["perl", "-e", "$x .= q(x) x 1048576 for 1..256"];
 /// The share of a processor that it got.
 pub(super) async fn is_throttled(lab: &Lab<'_>) -> Result<f64> {
     let group = group(lab, "busy-1").await?;
-    let used = || -> Result<Duration> {
-        let nanoseconds = group.number("cpuacct", &["cpuacct.usage"], "");
-        nanoseconds.map(Duration::from_nanos).or_else(|_| {
-            let microseconds = group.number("cpu", &["cpu.stat"], "usage_usec ")?;
-            Ok(Duration::from_micros(microseconds))
-        })
-    };
+    let used = || group.used();
     let (began, before) = (now(), used()?);
     let enough = Duration::from_millis(300);
     eventually("it has used 0.3 s", || async {
