@@ -7,10 +7,14 @@
 
 use std::fmt::Display;
 use std::future::Future;
-use std::process::ExitCode;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+
+/// Begins the line that test runners read last.
+const CLOSING: &str = "test result:";
 
 /// The steps of a run.
 #[derive(Debug)]
@@ -74,6 +78,37 @@ impl Steps {
         println!("     {}: {what}: {value}", self.who);
     }
 
+    /// Runs this test again as `story` says, passes its lines on, and counts its steps as this run's.
+    pub fn retell(&mut self, mut story: Command) {
+        let mut told = || -> Result<(Vec<String>, bool)> {
+            let mut child = story.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+            let mut failures = Vec::new();
+            for line in BufReader::new(child.stdout.take().context("its output")?).lines() {
+                let line = line?;
+                if line.starts_with(CLOSING) {
+                    continue; // one run has one closing line
+                }
+                self.passed += usize::from(line.contains(" ... ok ("));
+                self.skipped += usize::from(line.contains(" ... SKIPPED: "));
+                if line.ends_with(" ... FAILED") {
+                    failures.push(line.clone());
+                }
+                println!("{line}");
+            }
+            Ok((failures, child.wait()?.success()))
+        };
+        match told() {
+            Ok((failures, success)) => {
+                if !success && failures.is_empty() {
+                    self.failures
+                        .push("its retelling ended with an error".into());
+                }
+                self.failures.extend(failures);
+            }
+            Err(error) => self.fail("it is told again", &error),
+        }
+    }
+
     /// Prints the failures and the closing line.
     #[must_use]
     pub fn end(self) -> ExitCode {
@@ -88,7 +123,7 @@ impl Steps {
         };
         let seconds = self.started.elapsed().as_secs_f64();
         println!(
-            "\ntest result: {word}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; 0 filtered out; finished in {seconds:.2}s\n"
+            "\n{CLOSING} {word}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; 0 filtered out; finished in {seconds:.2}s\n"
         );
         code
     }
@@ -97,4 +132,34 @@ impl Steps {
 #[expect(clippy::disallowed_methods, reason = "it measures real processes")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retold(script: &str) -> Steps {
+        let mut steps = Steps::begin("unit");
+        let mut story = Command::new("/bin/sh");
+        story.args(["-c", script]);
+        steps.retell(story);
+        steps
+    }
+
+    #[test]
+    fn what_is_told_again_counts_here() {
+        let steps = retold(
+            "echo 'test user: one ... ok (1 ms)'; echo 'test user: two ... SKIPPED: why'
+            echo 'test user: three ... FAILED'; echo 'test result: FAILED. 1 passed'; exit 1",
+        );
+        assert_eq!((steps.passed, steps.skipped), (1, 1));
+        assert_eq!(steps.failures, ["test user: three ... FAILED"]);
+    }
+
+    #[test]
+    fn a_retelling_that_ends_early_is_a_failure() {
+        let steps = retold("echo 'test user: one ... ok (1 ms)'; exit 3");
+        assert_eq!((steps.passed, steps.failures.len()), (1, 1));
+        assert!(retold("exit 0").failures.is_empty());
+    }
 }

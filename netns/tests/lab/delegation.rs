@@ -4,6 +4,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
+use crate::setting::behind;
+
 /// Says how: `above` this test's own group is one, or each `up` is given one, by what `scopes` stands for.
 const VARIABLE: &str = "UNDERLAY_LAB_DELEGATION";
 /// What a refusal to enforce limits says that a person should put before the command.
@@ -46,19 +48,10 @@ impl Delegation {
             return command;
         }
         let mut words = SCOPE.split(' ');
-        let mut given = Command::new(words.next().unwrap_or_default());
-        given
-            .args(words)
-            .args(["--quiet", "--"])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .env_clear()
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(key, value)| Some((key, value?))),
-            )
-            .stdin(Stdio::null());
+        let mut scope = Command::new(words.next().unwrap_or_default());
+        scope.args(words).args(["--quiet", "--"]);
+        let mut given = behind(scope, &command);
+        given.stdin(Stdio::null());
         if let Some(folder) = command.get_current_dir() {
             given.current_dir(folder);
         }

@@ -151,7 +151,8 @@ fn main() -> ExitCode {
         })
         .map(|(_, story)| *story)
         .collect();
-    let mut steps = Steps::begin();
+    let is_root = nix::unistd::Uid::effective().is_root();
+    let mut steps = Steps::begin(if is_root { "root" } else { "user" });
     if !chosen.is_empty() {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -103,7 +103,7 @@ pub fn main(mut lab: Lab, inside: &Inside) -> i32 {
     let outcome = prepare(&mut lab, inside, &link, clock).and_then(|(pid, network)| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            // Each is a sandbox being started, for milliseconds.
+            // Each is a sandbox being started, a change being planned, or files being read: mostly for milliseconds.
             .max_blocking_threads(8)
             .thread_keep_alive(Duration::from_secs(1))
             .build()
