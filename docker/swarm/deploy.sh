@@ -135,8 +135,8 @@ ports() {
     taken=$(echo "$tasks" | awk '/address already in use|port is already allocated|host-mode port already in use/ { print $1 }' | sort -u | tr '\n' ' ')
     [ -z "$taken" ] || die "port ${HTTP_PORT:-8080} is taken on ${taken% }; nothing was deployed" \
       "remedy: see there who has it (ss -ltnp 'sport = :${HTTP_PORT:-8080}') and stop that; or another HTTP_PORT"
-    # Until every one has begun, whatever has become of it; a host that is away begins none.
-    [ -z "$tasks" ] || echo "$tasks" | grep -qE '^[^ ]* (New|Pending|Assigned|Accepted|Preparing|Ready|Starting) ' || break
+    # Until every one is over, whatever has become of it: then it has left the port. A host that is away begins none.
+    [ -z "$tasks" ] || echo "$tasks" | grep -qE '^[^ ]* (New|Pending|Assigned|Accepted|Preparing|Ready|Starting|Running) ' || break
     turns=$((turns + 1))
     [ "$turns" -lt 60 ] || break # the tasks themselves will say
     sleep 0.25
