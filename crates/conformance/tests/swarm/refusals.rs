@@ -35,7 +35,7 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
         plain,
         [
             "required variable ",
-            "_HASH is missing a value: run docker/swarm/deploy.sh",
+            " is missing a value: run docker/swarm/deploy.sh",
         ],
     );
     steps
