@@ -189,6 +189,18 @@ power_off() { # namespace
   die "processes in $1 do not end: $pids"
 }
 
+# The last processes, which are in networks of their own, may still be on their way out.
+remove_groups() { # root
+  local left
+  for _ in $(seq 150); do
+    [ -d "$1" ] || return 0
+    left=$(find "$1" -depth -type d -exec rmdir {} + 2>&1) || true
+    [ -n "$left" ] || return 0
+    sleep 0.2
+  done
+  die "control groups stay: $left"
+}
+
 # Removes what there is, whatever there is.
 sweep() {
   local in link
@@ -200,7 +212,7 @@ sweep() {
   # Control groups: of each hierarchy of version 1, or the one of version 2, deepest first.
   # cpu and cpuacct may be two names of one.
   for root in /sys/fs/cgroup/*/"$group" /sys/fs/cgroup/"$group"; do
-    [ ! -d "$root" ] || find "$root" -depth -type d -exec rmdir {} \;
+    remove_groups "$root"
     [ ! -d "${root%/*}" ] || rmdir "${root%/*}" 2>/dev/null || true # other rehearsals may have theirs there
   done
   rm -rf "$state"
