@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    completion, config, cp, doctor, down, events, exec, kill, logs, ls, port, ps, restart, run,
-    scale as scaling, secret, start, stats, stop, top, up, version, wait,
+    completion, config, cp, doctor, down, events, exec, kill, logs, ls, port, project, ps, restart,
+    run, scale as scaling, secret, start, stats, stop, top, up, version, wait,
 };
 
 const EXAMPLES: &str = "\
@@ -55,15 +55,14 @@ pub(super) struct Global {
     /// Compose file; may be given again, later ones override [default: those of COMPOSE_FILE, else compose.yaml or docker-compose.yml here or above, and compose.override.yaml beside it]
     #[arg(short, long = "file", value_name = "FILE", action = ArgAction::Append, help_heading = GLOBAL)]
     pub files: Vec<PathBuf>,
-    /// Name that keeps two labs apart [default: the folder's name]
+    /// Name that keeps two labs apart [default: COMPOSE_PROJECT_NAME, else the file's `name`, else the folder's]
     #[arg(
         short,
         long,
         value_name = "NAME",
         global = true,
         help_heading = GLOBAL,
-        env = "COMPOSE_PROJECT_NAME",
-        hide_env = true
+        value_parser = project::name
     )]
     pub project_name: Option<String>,
     /// File with variables, in place of `.env`; may be given again, later ones override

@@ -1,16 +1,25 @@
 //! What stands here for what Docker Compose has and this program has not: said below the refusal of a word.
 
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// The line of help for a command line that was refused; `None`: Compose does not have it either.
-pub(super) fn instead(error: &clap::Error) -> Option<&'static str> {
+use super::args::Cli;
+
+/// The line of help for words that were refused; `None`: Compose does not have them either.
+pub(super) fn instead(error: &clap::Error, words: &[String]) -> Option<&'static str> {
+    let mut words = words.iter().map(String::as_str);
+    let asked = words.find(|word| Cli::command().find_subcommand(word).is_some());
     let word = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
         _ => None,
     };
     match error.kind() {
         ErrorKind::InvalidSubcommand => verb(word(ContextKind::InvalidSubcommand)?),
-        ErrorKind::UnknownArgument => option(word(ContextKind::InvalidArg)?),
+        ErrorKind::UnknownArgument => option(asked.unwrap_or("up"), word(ContextKind::InvalidArg)?),
+        ErrorKind::ValueValidation if asked == Some("run") => {
+            let is_name = word(ContextKind::InvalidArg)?.contains("--project-name");
+            is_name.then_some("-p is the project's name everywhere; a one-off publishes no port")
+        }
         _ => None,
     }
 }
@@ -31,31 +40,40 @@ fn verb(verb: &str) -> Option<&'static str> {
     })
 }
 
-fn option(option: &str) -> Option<&'static str> {
+fn option(verb: &str, option: &str) -> Option<&'static str> {
     let (name, _) = option.split_once('=').unwrap_or((option, ""));
-    Some(match name {
-        "-u" | "--user" => {
+    Some(match (verb, name) {
+        ("exec" | "run", "-u" | "--user") => {
             "a sandbox has one user, and no root; `exec --privileged` runs the machine's programs in its network"
         }
-        "--since" | "--until" | "-t" | "--timestamps" => {
+        ("logs", "--since" | "--until" | "-t" | "--timestamps") => {
             "logs are what the programs wrote, without times: `-n LINES` shows the last; `events --since` tells when what happened"
         }
-        "--pull" | "--quiet-pull" | "--rmi" | "--platform" => {
-            "images are not run here: there are none to pull or to remove"
+        ("ps", "--filter" | "--status" | "--no-trunc" | "--orphans") => {
+            "`ps --json` has every field of every instance, to be chosen from by jq"
         }
-        "--dry-run" => "`config --format plan` prints every step that `up` takes",
-        "--no-start" => "`up --until STEP` builds the network, and starts nothing",
-        "--abort-on-container-exit" | "--abort-on-container-failure" | "--exit-code-from" => {
-            "`up -d`, then `wait SERVICE`, whose exit code is the service's"
+        ("up", "-t" | "--timeout") => {
+            "`stop_grace_period` of a service says how long it may take; `stop`, `restart` and `down` take -t"
         }
-        "--attach" | "--no-attach" | "--attach-dependencies" | "--no-log-prefix" => {
+        ("up", "--no-color") => "NO_COLOR=1 in the environment does without colours",
+        ("up", "--no-start") => "`up --until STEP` builds the network, and starts nothing",
+        (
+            "up",
+            "--abort-on-container-exit" | "--abort-on-container-failure" | "--exit-code-from",
+        ) => "`up -d`, then `wait SERVICE`, whose exit code is the service's",
+        ("up", "--attach" | "--no-attach" | "--attach-dependencies" | "--no-log-prefix") => {
             "`up -d`, then `logs -f SERVICE`"
         }
-        "-P" | "--service-ports" | "--publish" => {
+        ("run", "-P" | "--service-ports" | "--publish") => {
             "a one-off publishes no port: the services' own are published"
         }
-        "--volume" => "write the volume into the Compose file",
-        "--project-directory" => "paths are relative to the folder of the first Compose file",
+        ("run", "-v" | "--volume") => "write the volume into the Compose file",
+        (_, "--pull" | "--quiet-pull" | "--rmi" | "--platform") => {
+            "images are not run here: there are none to pull or to remove"
+        }
+        (_, "--dry-run") => "`config --format plan` prints every step that `up` takes",
+        (_, "--project-directory") => "paths are relative to the folder of the first Compose file",
+        (_, "--ansi") => "colours are for terminals; NO_COLOR=1 does without there too",
         _ => return None,
     })
 }
@@ -64,14 +82,14 @@ fn option(option: &str) -> Option<&'static str> {
 mod tests {
     use clap::Parser as _;
 
-    use super::super::args::Cli;
     use super::*;
 
     #[test]
     fn words_of_compose_lead_to_ours() {
         let said = |line: &str| {
-            let words = std::iter::once("netns-setup").chain(line.split(' '));
-            instead(&Cli::try_parse_from(words).unwrap_err())
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let all = std::iter::once("netns-setup".to_owned()).chain(words.clone());
+            instead(&Cli::try_parse_from(all).unwrap_err(), &words)
         };
         assert!(said("pull").unwrap().contains("config --images"));
         assert!(
@@ -80,6 +98,9 @@ mod tests {
                 .contains("--privileged")
         );
         assert!(said("logs --since=5m web").unwrap().contains("events"));
+        assert!(said("up -d -t 3").unwrap().contains("stop_grace_period"));
+        assert!(said("run -p 80:80 web true").unwrap().contains("port"));
+        assert_eq!((said("-p Shop ps"), said("stats -t")), (None, None));
         assert_eq!((said("pulll"), said("up --nonsense")), (None, None));
     }
 }

@@ -1,6 +1,5 @@
 //! `ls`: the labs of this user on this machine.
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,10 +8,11 @@ use serde::Serialize;
 use super::args::Global;
 use super::failure::Failure;
 use super::output::Output;
+use super::project;
 use super::ps;
 use super::terminal::{Paint, duration, fitting, out};
 use crate::lab::protocol::{InstanceState, Status};
-use crate::lab::state::{self, StateDir};
+use crate::lab::state::StateDir;
 
 /// Columns of the Compose file in the table.
 const FILE: usize = 30;
@@ -52,8 +52,7 @@ struct Found {
 }
 
 pub(super) fn run(global: &Global, ls: &Ls) -> Result<u8, Failure> {
-    let base = global.state_dir.clone().unwrap_or_else(state::default_base);
-    let labs: Vec<Found> = folders(&base)
+    let labs: Vec<Found> = StateDir::all(&project::base(global))
         .into_iter()
         .filter(|(_, state)| ls.all || state.is_up())
         .map(|(name, state)| found(name, &state))
@@ -67,23 +66,6 @@ pub(super) fn run(global: &Global, ls: &Ls) -> Result<u8, Failure> {
         out(&shown(&labs))?;
     }
     Ok(0)
-}
-
-/// Every project's folder, by name. A base that is not there yet has none.
-fn folders(base: &std::path::Path) -> Vec<(String, StateDir)> {
-    let mut folders: Vec<(String, StateDir)> = fs::read_dir(base)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().join("lock").exists())
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let state = StateDir::new(base, &name).ok()?;
-            Some((name, state))
-        })
-        .collect();
-    folders.sort_by(|(a, _), (b, _)| a.cmp(b));
-    folders
 }
 
 fn found(name: String, state: &StateDir) -> Found {
@@ -161,6 +143,8 @@ fn tail(path: &str, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -171,7 +155,7 @@ mod tests {
         state.create().unwrap();
         drop(state.try_lock().unwrap());
         state.write_pid(1).unwrap();
-        let folders = folders(base.path());
+        let folders = StateDir::all(base.path());
         assert_eq!(folders.len(), 1);
         let lab = found("shop".into(), &folders[0].1);
         assert_eq!(
@@ -179,7 +163,7 @@ mod tests {
             ("down", None),
             "a killed lab is not up"
         );
-        assert!(super::folders(&base.path().join("none")).is_empty());
+        assert!(StateDir::all(&base.path().join("none")).is_empty());
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub fn run() -> ExitCode {
     }
     let cli = Cli::try_parse().unwrap_or_else(|error| {
         let _ = error.print(); // there is nowhere to report that it failed
-        if let Some(instead) = elsewhere::instead(&error) {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        if let Some(instead) = elsewhere::instead(&error, &words) {
             terminal::say(&format!(" = help: {instead}"));
         }
         std::process::exit(error.exit_code())

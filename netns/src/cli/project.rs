@@ -1,11 +1,12 @@
 //! Finding the Compose file, reading it, and finding the lab that belongs to it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::files::files;
+use super::ps;
 use super::terminal::say;
 use crate::compose::{self, Diagnostic, Project};
 use crate::lab::state::{self, StateDir};
@@ -25,6 +26,7 @@ pub(super) struct Loaded {
 
 /// Reads the Compose file.
 pub(super) fn load(global: &Global) -> Result<Loaded, Failure> {
+    named(global)?;
     let project = read(global, &files(global)?).map_err(|found| bad_file(&found))?;
     for warning in &project.warnings {
         say(&warning.warning());
@@ -45,25 +47,55 @@ fn read(global: &Global, files: &[PathBuf]) -> Result<Project, Vec<Diagnostic>> 
 
 /// The folder of a lab that may be running: a file that has been broken since must not keep anybody from taking it down.
 pub(super) fn find(global: &Global) -> Result<StateDir, Failure> {
-    if let Some(name) = &global.project_name {
-        return state_of(global, name);
+    if let Some(name) = named(global)? {
+        return state_of(global, &name);
     }
     let files = files(global)?;
     match read(global, &files) {
         Ok(project) => state_of(global, &project.name),
-        Err(found) => {
-            let folder = files
-                .first()
-                .and_then(|file| std::path::absolute(file).ok()?.parent().map(Path::to_owned));
-            let name = folder
-                .as_deref()
-                .and_then(Path::file_name)
-                .map(|name| compose::project_name(&name.to_string_lossy()));
-            match name.map(|name| state_of(global, &name)).transpose()? {
-                Some(state) if state.is_up() => Ok(state),
-                _ => Err(bad_file(&found)),
-            }
-        }
+        Err(found) => running_from(global, &files)
+            .or_else(|| running_of_folder(global, &files))
+            .ok_or_else(|| bad_file(&found)),
+    }
+}
+
+/// The lab that runs under the name of the files' folder.
+fn running_of_folder(global: &Global, files: &[PathBuf]) -> Option<StateDir> {
+    let first = std::path::absolute(files.first()?).ok()?;
+    let name = first.parent()?.file_name()?.to_string_lossy();
+    let state = state_of(global, &compose::project_name(&name)).ok()?;
+    state.is_up().then_some(state)
+}
+
+/// The lab that was brought up from these files and runs.
+fn running_from(global: &Global, files: &[PathBuf]) -> Option<StateDir> {
+    let first = std::path::absolute(files.first()?).ok()?;
+    let labs = StateDir::all(&base(global)).into_iter();
+    labs.map(|(_, state)| state).find(|state| {
+        let status = state.is_up().then(|| ps::status(state).ok()).flatten();
+        status.is_some_and(|status| status.files.first() == Some(&first))
+    })
+}
+
+/// The name that the caller gives, if any: it wins over the file's.
+pub(super) fn named(global: &Global) -> Result<Option<String>, Failure> {
+    let from_outside = std::env::var(PROJECT_NAME).ok();
+    match (&global.project_name, from_outside) {
+        (Some(name), _) => Ok(Some(name.clone())),
+        (None, Some(name)) if !name.is_empty() => self::name(&name)
+            .map(Some)
+            .map_err(|why| Failure::new(Code::Usage, format!("error: {PROJECT_NAME}: {why}"))),
+        (None, _) => Ok(None),
+    }
+}
+
+/// A project's name as it is given on the command line; it is a folder's name too.
+pub(super) fn name(given: &str) -> Result<String, String> {
+    match compose::is_project_name(given) {
+        true => Ok(given.to_owned()),
+        false => Err(format!(
+            "`{given}` is no name of a project: lower-case letters, digits, `-` and `_`, beginning with a letter or digit"
+        )),
     }
 }
 
@@ -104,8 +136,12 @@ pub(super) fn diagnostics(found: &[Diagnostic]) -> String {
 }
 
 fn state_of(global: &Global, project: &str) -> Result<StateDir, Failure> {
-    let base = global.state_dir.clone().unwrap_or_else(state::default_base);
-    Ok(StateDir::new(&base, project)?)
+    Ok(StateDir::new(&base(global), project)?)
+}
+
+/// Where every lab's folder is.
+pub(super) fn base(global: &Global) -> PathBuf {
+    global.state_dir.clone().unwrap_or_else(state::default_base)
 }
 
 fn environment(global: &Global) -> BTreeMap<String, String> {

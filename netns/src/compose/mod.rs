@@ -255,6 +255,12 @@ pub fn project_name(name: &str) -> String {
     }
 }
 
+/// Whether a name is one as it stands: what it names may be a folder's name, and nothing of it leads elsewhere.
+#[must_use]
+pub fn is_project_name(name: &str) -> bool {
+    !name.is_empty() && project_name(name) == name
+}
+
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]

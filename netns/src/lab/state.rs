@@ -25,7 +25,7 @@ use nix::unistd::{Pid, Uid, User};
 use super::lock;
 use super::processes::Process;
 use super::protocol::VERSION;
-use crate::compose::FileKind;
+use crate::compose::{FileKind, is_project_name};
 use crate::kernel::wait_for_end;
 
 /// Environment variable that names the base folder.
@@ -64,11 +64,33 @@ impl StateDir {
     /// The folder of `project` below `base`. Nothing is created.
     ///
     /// # Errors
-    /// When `base` is relative and there is no current folder.
+    /// When `project` is no name of a project, whose folder could lie anywhere, or `base` is relative and there is no current folder.
     pub fn new(base: &Path, project: &str) -> io::Result<Self> {
+        if !is_project_name(project) {
+            let message = format!("`{project}` is no name of a project");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         Ok(Self {
             root: std::path::absolute(base)?.join(project),
         })
+    }
+
+    /// Every project's folder below `base`, by name. A base that is not there yet has none.
+    #[must_use]
+    pub fn all(base: &Path) -> Vec<(String, Self)> {
+        let mut folders: Vec<(String, Self)> = fs::read_dir(base)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().join("lock").exists())
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let state = Self::new(base, &name).ok()?;
+                Some((name, state))
+            })
+            .collect();
+        folders.sort_by(|(a, _), (b, _)| a.cmp(b));
+        folders
     }
 
     /// The folder itself.
@@ -288,6 +310,16 @@ mod tests {
         let earlier = Process::own().unwrap().started - 1;
         fs::write(state.pid_file(), format!("{this} {earlier}\n")).unwrap();
         assert!(state.wait_for_remains(Duration::from_millis(1)).unwrap());
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_base() {
+        let base = tempfile::tempdir().unwrap();
+        for name in ["", ".", "..", "../docker", "/srv", "a/b", "Shop", "-a"] {
+            assert!(StateDir::new(base.path(), name).is_err(), "{name}");
+        }
+        let state = StateDir::new(base.path(), "a_shop-2").unwrap();
+        assert_eq!(state.path().parent(), Some(base.path()));
     }
 
     #[test]

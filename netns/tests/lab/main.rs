@@ -24,6 +24,7 @@ mod limits;
 mod looking;
 mod machine;
 mod manual;
+mod names;
 mod neighbours;
 mod outages;
 mod playhost;
@@ -54,6 +55,7 @@ use steps::Steps;
 enum Story {
     Refusals,
     Codes,
+    Names,
     Doctor,
     Examples,
     Faults,
@@ -77,6 +79,7 @@ enum Story {
 const STORIES: &[(&str, Story)] = &[
     ("refusals", Story::Refusals),
     ("codes", Story::Codes),
+    ("names", Story::Names),
     ("doctor", Story::Doctor),
     ("examples", Story::Examples),
     ("faults", Story::Faults),
@@ -101,6 +104,7 @@ impl Story {
         match self {
             Self::Refusals => refusals::tell(steps, setting).await,
             Self::Codes => codes::tell(steps, setting).await,
+            Self::Names => names::tell(steps, setting).await,
             Self::Doctor => machine::tell(steps, setting).await,
             Self::Examples => examples::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,

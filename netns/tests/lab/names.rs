@@ -1,0 +1,102 @@
+//! Projects' names: they lead nowhere but to their own folder, and folders of one name are not one project.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::setting::{Lab, Setting, said};
+use crate::steps::Steps;
+
+const SERVICE: &str = "{ entrypoint: [/bin/sleep, '3600'], stop_grace_period: 100ms }";
+
+pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
+    steps
+        .step("no name leads out of the state folder", nowhere(setting))
+        .await;
+    steps
+        .step(
+            "a folder of the same name does not make another's lab over",
+            namesakes(setting),
+        )
+        .await;
+    steps
+        .step(
+            "a lab with a name of its own is taken down although its file is broken",
+            broken(setting),
+        )
+        .await;
+}
+
+async fn nowhere(setting: &Setting) -> Result<()> {
+    let absolute = setting.folder("precious")?;
+    let precious = setting.folder("precious/volumes")?.join("data");
+    std::fs::write(&precious, "precious")?;
+    for name in ["../precious", &absolute.to_string_lossy(), "..", "", "Shop"] {
+        let told = exits(2, asked(setting, &["-p", name, "down", "--volumes"])).await?;
+        ensure!(told.contains("is no name of a project"), "{name}: {told}");
+        let mut down = asked(setting, &["down", "--volumes"]);
+        down.env("COMPOSE_PROJECT_NAME", name);
+        // Empty is not set: there is no Compose file here.
+        exits(if name.is_empty() { 64 } else { 2 }, down).await?;
+    }
+    ensure!(std::fs::read(&precious)? == b"precious", "it is gone");
+    Ok(())
+}
+
+async fn namesakes(setting: &Setting) -> Result<()> {
+    let (one, other) = (setting.folder("one/same")?, setting.folder("other/same")?);
+    for (folder, service) in [(&one, "one"), (&other, "other")] {
+        let file = format!("services: {{ {service}: {SERVICE} }}\n");
+        std::fs::write(folder.join("compose.yaml"), file)?;
+    }
+    let lab = Lab::new(setting, "same", one.join("compose.yaml"))?;
+    exits(0, inside(setting, &one, &["up", "-d"])).await?;
+    let told = exits(1, inside(setting, &other, &["up", "-d"])).await?;
+    ensure!(
+        told.contains("one/same/compose.yaml") && told.contains("-p NAME"),
+        "{told}"
+    );
+    ensure!(lab.expect(&["ps", "-q"]).await? == "one-1\n", "made over");
+    // Who names it means it.
+    exits(0, inside(setting, &other, &["-p", "same", "up", "-d"])).await?;
+    ensure!(lab.expect(&["ps", "-q"]).await? == "other-1\n", "as it was");
+    lab.expect(&["down"]).await.map(drop)
+}
+
+async fn broken(setting: &Setting) -> Result<()> {
+    let folder = setting.folder("broken")?;
+    let file = folder.join("compose.yaml");
+    let text = format!("name: its-own\nservices: {{ idle: {SERVICE} }}\n");
+    std::fs::write(&file, &text)?;
+    let lab = Lab::new(setting, "its-own", file.clone())?;
+    exits(0, inside(setting, &folder, &["up", "-d"])).await?;
+    std::fs::write(&file, text.replace("entrypoint", "entrypiont"))?;
+    exits(0, inside(setting, &folder, &["down"])).await?;
+    lab.refused(1, &["ps"]).await.map(drop)
+}
+
+fn asked(setting: &Setting, arguments: &[&str]) -> Command {
+    let mut command = setting.netns_setup();
+    command.args(arguments);
+    command
+}
+
+fn inside(setting: &Setting, folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = asked(setting, arguments);
+    command.current_dir(folder);
+    command
+}
+
+/// Runs it: what it said.
+async fn exits(code: i32, command: Command) -> Result<String> {
+    let shown = format!("{command:?}");
+    let output = tokio::process::Command::from(command).output().await?;
+    let told = said(&output);
+    ensure!(
+        output.status.code() == Some(code),
+        "{shown}: {:?}, {told}",
+        output.status
+    );
+    Ok(told)
+}
