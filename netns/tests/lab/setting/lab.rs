@@ -41,7 +41,8 @@ impl<'a> Lab<'a> {
             let mut parts = ip.split('.').skip(1);
             format!("10.{}.{}", parts.next().unwrap_or("77"), tier)
         };
-        let [http_port, gateway_port, admin_port] = free_ports()?;
+        // In the order of the file's own: 3000, 3001, 8080.
+        let [gateway_port, admin_port, http_port] = free_ports()?;
         let mut environment = vec![
             ("FRONTEND_PREFIX".to_owned(), prefix(20)),
             ("BACKEND_PREFIX".to_owned(), prefix(21)),
@@ -216,6 +217,7 @@ impl<'a> Lab<'a> {
     pub(crate) fn defaults(&self) -> Vec<(&'static str, String)> {
         [
             ("8080", "HTTP_PORT"),
+            ("3000", "GATEWAY_PORT"),
             ("172.20.0", "FRONTEND_PREFIX"),
             ("172.21.0", "BACKEND_PREFIX"),
             ("172.22.0", "DATABASE_PREFIX"),
@@ -309,17 +311,18 @@ impl Drop for Lab<'_> {
     }
 }
 
-/// Ports of the loopback interface that nobody listens on, each another. Held until all are drawn.
+/// Ports of the loopback interface that nobody listens on, each another, ascending. Held until all are drawn.
 fn free_ports() -> Result<[u16; 3]> {
     let mut held = Vec::new();
     while held.len() < 3 {
         let port = test_support::free_address().port();
         held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()); // else somebody has it
     }
-    let ports: Vec<u16> = held
+    let mut ports: Vec<u16> = held
         .iter()
         .map(|listener| Ok(listener.local_addr()?.port()))
         .collect::<Result<_>>()?;
+    ports.sort_unstable();
     ports.try_into().ok().context("three ports")
 }
 
