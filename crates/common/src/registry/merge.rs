@@ -16,8 +16,9 @@ use super::types::{Change, State, Status};
 use super::watch::{Endpoint, Endpoints};
 use super::{InstanceId, ServiceName};
 
-/// Longer than a renewal (3 s and its jitter) and a probe.
-pub(super) const SETTLE: Duration = Duration::from_secs(5);
+/// A lease ([`DEFAULT_TTL`](super::DEFAULT_TTL)): whoever lives has renewed by then. A renewal alone (3 s and its jitter) is not enough:
+/// the round before it may wait for a replica that has just gone, on a busy machine for its name's new addresses, too.
+pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
 type Key = (ServiceName, InstanceId);
 
