@@ -24,7 +24,9 @@ Examples:
   netns-setup logs --tail 20 --no-log-prefix postgres > postgres.log
 
 A log is what the program itself has written, byte by byte. Nothing adds times
-to its lines: Docker's --timestamps and --since do not exist here.")]
+to its lines: Docker's --timestamps and --since do not exist here. No file gets
+longer than 10 MB; the two before the current one are kept beside it, in the
+folder of the lab (ls --json names it): logs/NAME.log.1 and .2.")]
 pub(super) struct Logs {
     /// Go on as more is written, until Ctrl-C
     #[arg(short, long)]
@@ -57,6 +59,8 @@ pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
         std::thread::sleep(FOLLOW);
         streams.pump()?;
     }
+    // What was written between the last look and the end of the lab.
+    streams.pump()?;
     streams.finish()?;
     Ok(0)
 }

@@ -29,6 +29,7 @@ use nix::unistd::{
 use super::failure::{Failure, Step};
 use super::identity::Identity;
 use super::idmap::write_maps;
+use super::propagation::keep_mounts_to_itself;
 use super::sys;
 
 /// Which side of the fork the caller is on after [`enter`].
@@ -249,14 +250,7 @@ fn settle(log: &OwnedFd) -> Result<(), Failure> {
         .and_then(|()| dup2_stdout(log))
         .and_then(|()| dup2_stderr(log))
         .step(|| "send the output to the log".into())?;
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        None::<&str>,
-    )
-    .step(|| "make the mounts private".into())?;
+    keep_mounts_to_itself().step(|| "make the mounts private".into())?;
     mount(
         Some("proc"),
         "/proc",

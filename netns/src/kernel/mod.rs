@@ -16,6 +16,7 @@ mod idmap;
 pub mod namespace;
 mod netlink;
 mod nft;
+mod propagation;
 pub mod reaper;
 pub mod relay;
 pub mod sandbox;

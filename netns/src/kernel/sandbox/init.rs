@@ -6,7 +6,6 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
-use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{ForkResult, sethostname};
 
@@ -15,6 +14,7 @@ use super::wire::{self, DESCRIPTORS, Report, Request};
 use super::{SandboxSpec, console, join, privileges, program, root, visit};
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::identity::Identity;
+use crate::kernel::propagation::keep_mounts_to_itself;
 use crate::kernel::sys;
 
 /// `main` of the helper. Its standard input is the socket to PID 1.
@@ -103,14 +103,7 @@ fn inhabit(spec: &SandboxSpec) -> Result<(), Failure> {
     spec.group.join()?;
     unshare(cgroup_namespace()).step(|| "unshare its cgroup namespace".into())?;
     sethostname(&spec.hostname).step(|| "set its host name".into())?;
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        None::<&str>,
-    )
-    .step(|| "make its mounts private".into())?;
+    keep_mounts_to_itself().step(|| "make its mounts private".into())?;
     let identity = Identity::current().step(|| "read the lab's id map".into())?;
     let limits = root::build(spec)?;
     privileges::limit(&spec.limits)?;
