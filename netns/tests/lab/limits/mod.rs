@@ -168,7 +168,10 @@ async fn comes_up(setting: &Setting, lab: &Lab<'_>) -> Result<bool> {
         words.contains(remedy) || words.contains("--cgroupns"),
         "no remedy: {said}"
     );
-    ensure!(table.matches("not enforced").count() == 1, "{table}");
+    let figures = lab.expect(&["stats", "--no-stream"]).await?;
+    for table in [table, figures] {
+        ensure!(table.matches("not enforced").count() == 1, "{table}");
+    }
     ensure!(instance(&status, "busy-1")?["limits"]["cpus"].is_null());
     Ok(false)
 }

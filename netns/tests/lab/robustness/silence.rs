@@ -58,7 +58,8 @@ pub(super) async fn clients(lab: &Lab<'_>) -> Result<()> {
     drop(deaf);
     for mut stream in silent {
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        ensure!(stream.read(&mut [0])? == 0, "a silent client was answered");
+        let read = stream.read(&mut [0]).context("a silent client is kept")?;
+        ensure!(read == 0, "a silent client was answered");
     }
     eventually("the lab has closed what it opened for them", || async {
         let now = open_files(first)?;
