@@ -9,7 +9,9 @@ use crate::stack::{Container, Stack};
 
 /// The user of our own images.
 const NONROOT: &str = "65532";
-/// Capabilities that some container of the shop gets back, by the kernel's numbers (capability.h).
+/// The one container that starts as root, and gets capabilities back: its entrypoint owns the folder to its user, and steps down.
+const STEPS_DOWN: &str = "postgres";
+/// Those capabilities, by the kernel's numbers (capability.h).
 const CAPABILITIES: &[(&str, u32)] = &[
     ("CHOWN", 0),
     ("DAC_OVERRIDE", 1),
@@ -23,6 +25,7 @@ pub(crate) async fn noted(stack: &Stack) -> Result<()> {
     for container in stack.containers().await? {
         let service = &stack.config["services"][&container.service];
         agrees(service, &container.state)
+            .and_then(|()| steps_down(service, &container))
             .with_context(|| format!("the engine's note of {}", container.name))?;
     }
     Ok(())
@@ -88,6 +91,24 @@ fn agrees(service: &Value, state: &Value) -> Result<()> {
             "StopTimeout: {noted:?}, not {grace}"
         );
     }
+    Ok(())
+}
+
+/// Whether it may is the file's word, not the image's: `redis:8-alpine` starts as root where the file names no user, and for
+/// stepping down its entrypoint wants more capabilities than it keeps; the stand-in starts as `redis`.
+fn steps_down(service: &Value, container: &Container) -> Result<()> {
+    let granted = words(&service["cap_add"]);
+    if container.service == STEPS_DOWN {
+        return Ok(());
+    }
+    ensure!(granted.is_empty(), "the file grants it {granted:?}");
+    let serves = container.state["State"]["Running"] == true; // the mint has ended
+    let user = &container.state["Config"]["User"];
+    ensure!(
+        !serves || !service["build"].is_null() || (user.is_string() && *user == service["user"]),
+        "starts as {user}, the file says {}",
+        service["user"]
+    );
     Ok(())
 }
 
