@@ -4,8 +4,8 @@ ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${BUILDER_IMAGE} AS builder
 RUN --mount=type=bind,target=/context \
-    --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
-    --mount=type=cache,target=/work,sharing=locked \
+    --mount=type=cache,id=underlay-cargo,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,id=underlay-work,target=/work,sharing=locked \
     sh /context/docker/build.sh /context /work /out
 
 FROM ${RUNTIME_IMAGE}
