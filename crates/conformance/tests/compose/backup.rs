@@ -1,4 +1,5 @@
 //! `docker/ops/backup.sh` and `docker/ops/restore.sh` on a stack: what is lost with its volumes is back, row by row.
+//! What has been restored then gets new secrets.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use test_support::Steps;
 
 use crate::docker::said;
 use crate::engine::Engine;
+use crate::rotation;
 use crate::rows::{self, Rows};
 use crate::shop::{gone, seconds, timed};
 use crate::shopper;
@@ -43,6 +45,7 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
             .await
         {
             steps.figure("backup: volumes lost, shop up, restored, s", seconds(took));
+            rotation::tell(steps, &stack).await;
         }
     }
     steps

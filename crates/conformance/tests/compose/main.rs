@@ -10,6 +10,12 @@
 #![expect(clippy::print_stdout, reason = "it prints what a test harness prints")]
 
 mod backup;
+#[expect(
+    dead_code,
+    reason = "customers of a Swarm turn to other hosts; here is one"
+)]
+#[path = "../shared/customers.rs"]
+mod customers;
 mod docker;
 mod egress;
 mod engine;
@@ -20,7 +26,10 @@ mod leftovers;
 mod old;
 mod preflight;
 mod reach;
+#[path = "../shared/renewal.rs"]
+mod renewal;
 mod restarts;
+mod rotation;
 #[path = "../shared/rows.rs"]
 mod rows;
 mod secrets;

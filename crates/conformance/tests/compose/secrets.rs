@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 
-use crate::docker::docker;
+use crate::docker::{said, try_docker};
 use crate::stack::{Container, Stack};
 
 /// Where a container finds its secrets.
@@ -103,24 +103,31 @@ fn mounts_no_other(stack: &Stack, container: &Container) -> Result<()> {
     Ok(())
 }
 
-/// No secret is in a container's settings, which `docker inspect` shows to all, or in a log.
-async fn untold(stack: &Stack) -> Result<()> {
+/// What the mint has minted, by its names; without the file that is made of hashes.
+pub(crate) async fn minted(stack: &Stack) -> Result<BTreeMap<String, String>> {
     let volume = format!("{}_{MASTER}:/master:ro", stack.name);
     let values = stack
         .inside(&["--network", "none", "--volume", &volume], VALUES, &[])
         .await?;
-    let values: Vec<(&str, &str)> = values
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter(|(_, value)| value.len() == 64) // 32 bytes in hex; the rest is made of hashes
-        .collect();
+    let values = values.lines().filter_map(|line| line.split_once(' '));
+    Ok(values
+        .filter(|(_, value)| value.len() == 64) // 32 bytes in hex
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
+}
+
+/// No secret is in a container's settings, which `docker inspect` shows to all, or in a log.
+async fn untold(stack: &Stack) -> Result<()> {
+    let values = minted(stack).await?;
     ensure!(
         values.len() >= 9,
         "only {} secrets were minted",
         values.len()
     );
     for container in stack.containers().await? {
-        let log = docker(&["logs", &container.id]).await?;
+        let logs = try_docker(&["logs", &container.id]).await?;
+        let log = said(&logs); // on both streams
+        ensure!(logs.status.success(), "{}: {log}", container.name);
         let settings = container.state.to_string();
         for (name, value) in &values {
             ensure!(!settings.contains(value), "{} shows {name}", container.name);

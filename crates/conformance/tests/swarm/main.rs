@@ -12,11 +12,14 @@
 
 mod backup;
 mod command;
+#[path = "../shared/customers.rs"]
 mod customers;
 mod leftovers;
 mod loss;
 mod refusals;
 mod rehearsal;
+#[path = "../shared/renewal.rs"]
+mod renewal;
 mod rollback;
 mod rotation;
 #[path = "../shared/rows.rs"]
