@@ -1,7 +1,9 @@
 //! Whether anything gets out of a sandbox: every attempt of [`probe::list`](crate::probe::list) from inside each service of the shop.
 
+mod keyrings;
 mod stage;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -51,6 +53,10 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await
     else {
         return;
+    };
+    let before = match keyrings::of_sessions() {
+        Ok(before) => before,
+        Err(error) => return steps.fail("the keyrings before", &error),
     };
     if steps
         .step(
@@ -122,7 +128,7 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
     steps
         .step(
             "every process of every sandbox is filtered and has no privilege",
-            processes(&lab),
+            processes(&lab, &before),
         )
         .await;
     if let Some(cost) = steps
@@ -193,7 +199,7 @@ async fn one_shot(lab: &Lab<'_>) -> Result<usize> {
 }
 
 /// What the kernel says of every process in the sandboxes, as the host sees them.
-async fn processes(lab: &Lab<'_>) -> Result<()> {
+async fn processes(lab: &Lab<'_>, keyrings_before: &BTreeSet<String>) -> Result<()> {
     let mut apart = vec![
         i32::try_from(std::process::id())?,
         lab.first_process().await?,
@@ -235,6 +241,13 @@ async fn processes(lab: &Lab<'_>) -> Result<()> {
         }
     }
     are_apart(&apart)?;
+    let keyrings = keyrings::of_sessions()?;
+    let new = keyrings.difference(keyrings_before).count();
+    ensure!(
+        new >= SERVICES.len(),
+        "{new} keyrings for {} sandboxes",
+        SERVICES.len()
+    );
     entered(lab).await?;
     // As a person sees it. A program in the router is the machine's own, in no sandbox.
     for (target, mode) in [("redis", 2), ("router", 0)] {
