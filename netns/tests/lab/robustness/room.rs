@@ -93,7 +93,7 @@ pub(super) async fn full(lab: &Lab<'_>, folder: &Path) -> Result<()> {
     let before = Snapshot::take()?;
     let lab = lab.twin(&base)?;
     let mut script = Command::new("timeout");
-    script.args(["60", "unshare", "--mount"]);
+    script.args(["120", "unshare", "--mount"]);
     if !nix::unistd::Uid::effective().is_root() {
         script.args(["--user", "--map-root-user"]);
     }
