@@ -10,6 +10,15 @@ use crate::rehearsal::{Rehearsal, now};
 
 /// A Swarm believes that a host is gone after three heartbeats, of 5 seconds each.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest time without a good answer from a host that is there.
+const SILENCE: Duration = Duration::from_secs(30);
+/// What the gateway may say of a service whose host is gone: broken off, not sent, not answered; and an order is taken for later.
+const HONEST: &[&str] = &[
+    ": 502 Bad Gateway",
+    ": 503 Service Unavailable",
+    ": 504 Gateway Timeout",
+    ": 202 Accepted",
+];
 const REPLICAS: &[&str] = &["service-registry", "product-service", "order-service"];
 
 pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
@@ -52,6 +61,15 @@ async fn lost(rehearsal: &Rehearsal) -> Result<(f64, Noticed)> {
         Ok(seconds)
     };
     let told = meanwhile(&urls, Refused::Fails, loss).await?;
+    let noticed = &told.1;
+    ensure!(
+        noticed.gaps.iter().all(|gap| *gap < SILENCE),
+        "without a good answer, by host: {:?}",
+        noticed.gaps
+    );
+    let mut failures = noticed.failures.iter();
+    let odd = failures.find(|failure| !HONEST.iter().any(|honest| failure.contains(honest)));
+    ensure!(odd.is_none(), "more than a lost connection: {odd:?}");
     let calm = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
         Ok(())
