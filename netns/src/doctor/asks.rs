@@ -71,7 +71,9 @@ pub(super) fn checks(asks: &Result<Asks, String>) -> Vec<Check> {
         return found;
     };
     let mut unused = Vec::new();
-    for (name, subnet) in &asks.subnets {
+    let mut subnets: Vec<_> = asks.subnets.iter().collect();
+    subnets.sort_by_key(|(name, subnet)| (**subnet, name.as_str()));
+    for (name, subnet) in subnets {
         let clash = routes
             .iter()
             .find(|(route, _)| route.contains(subnet) || subnet.contains(route));
@@ -167,6 +169,11 @@ mod tests {
             found[2].found, "172.22.0.0/24",
             "a lab's own route is no obstacle"
         );
+        let alone = asks(&[], false).map(|asks| Asks {
+            routes: Some(Vec::new()),
+            ..asks
+        });
+        assert_eq!(checks(&alone)[1].found, "172.20.0.0/24, 172.22.0.0/24");
         assert_eq!(
             states(Err("there is none".into())),
             [named("file", State::Note)]

@@ -35,6 +35,7 @@ fn complete() -> Machine {
             files: Some(1 << 19),
             inotify: Some(1024),
             backlog: Some(4096),
+            folder: Some(Ok("/x/underlay".into())),
             room: Some((40 << 30, "/x".into())),
         },
         namespace_numbers: [("max_user_namespaces", 90_000)].into(),
@@ -149,9 +150,16 @@ fn what_is_optional_is_a_note() {
         ["netem", "IPVS", "Cargo", "control groups", "Docker"]
     );
     assert!(noted.iter().all(|(_, state)| *state == State::Note));
+    for name in ["IPVS", "Docker"] {
+        assert_ne!(check(&machine, name).remedy, "", "{name}");
+    }
     assert!(well(&checks(&machine)));
     machine.ipvs = None;
-    assert_eq!(check(&machine, "IPVS").state, State::Unknown);
+    let ipvs = check(&machine, "IPVS");
+    assert_eq!(
+        (ipvs.state, ipvs.remedy.is_empty()),
+        (State::Unknown, false)
+    );
     machine.programs.remove("tc");
     assert_eq!(
         check(&machine, "netem").state,

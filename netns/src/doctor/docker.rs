@@ -62,12 +62,7 @@ fn engine(answer: &Answer) -> Check {
     }
     let said = err.lines().next().unwrap_or("docker version says nothing");
     if said.contains("permission denied") {
-        Check::note(
-            GROUP,
-            NAME,
-            "its socket is not open to you: permission denied",
-        )
-        .remedy(
+        Check::note(GROUP, NAME, "not permitted: its socket is not open to you").remedy(
             "as root: usermod -aG docker YOU (which makes you as good as root), then log in again",
         )
     } else if said.contains("Cannot connect") || said.contains("failed to connect") {
@@ -161,7 +156,7 @@ mod tests {
             (
                 "Got permission denied while trying to connect to the Docker daemon socket",
                 State::Note,
-                "its socket is not open to you: permission denied",
+                "not permitted: its socket is not open to you",
             ),
             (
                 "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",

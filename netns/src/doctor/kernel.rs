@@ -110,11 +110,13 @@ fn ipvs(machine: &Machine) -> Check {
             GROUP,
             NAME,
             format!("not supported by this kernel: {WITHOUT}"),
-        ),
+        )
+        .remedy("deploy services as that file does, with endpoint_mode: dnsrr, or boot a kernel built with CONFIG_IP_VS"),
         None => Check::unknown(
             GROUP,
             NAME,
             format!("neither loaded nor listed among this kernel's modules. Without it {WITHOUT}"),
-        ),
+        )
+        .remedy("try it, as root: modprobe ip_vs"),
     }
 }

@@ -19,6 +19,8 @@ pub struct Limits {
     pub inotify: Option<u64>,
     /// `net.core.somaxconn`.
     pub backlog: Option<u64>,
+    /// The folder of the lab's state, or why it cannot be used.
+    pub folder: Option<Result<String, String>>,
     /// Room in the state folder, in bytes, and its path.
     pub room: Option<(u64, String)>,
 }
@@ -54,6 +56,7 @@ pub(super) fn checks(limits: &Limits) -> Vec<Check> {
             4096,
             "as root: sysctl -w net.core.somaxconn=4096",
         ),
+        folder(limits.folder.as_ref()),
         room(limits.room.as_ref()),
     ]
 }
@@ -65,6 +68,17 @@ fn at_least(name: &str, found: Option<u64>, wanted: u64, remedy: &str) -> Check 
             Check::note(GROUP, name, format!("{found}, less than {wanted}")).remedy(remedy)
         }
         Some(found) => Check::ok(GROUP, name, found.to_string()),
+    }
+}
+
+/// What `up` begins with: without it nothing else matters.
+fn folder(folder: Option<&Result<String, String>>) -> Check {
+    const NAME: &str = "state folder";
+    match folder {
+        None => Check::unknown(GROUP, NAME, "not looked at"),
+        Some(Ok(found)) => Check::ok(GROUP, NAME, found),
+        Some(Err(why)) => Check::missing(GROUP, NAME, why)
+            .remedy("name one of your own with --state-dir or NETNS_STATE_DIR"),
     }
 }
 
@@ -95,18 +109,20 @@ mod tests {
                 .map(|check| check.state)
                 .collect()
         };
-        assert_eq!(states(&Limits::default()), [State::Unknown; 5]);
+        assert_eq!(states(&Limits::default()), [State::Unknown; 6]);
         let delegated = Limits {
             groups: Some(Ok("v2: cpu, memory, pids".into())),
             files: Some(524_288),
             inotify: Some(128),
             backlog: Some(4096),
+            folder: Some(Ok("/x/underlay".into())),
             room: Some((40 << 30, "/x".into())),
         };
-        assert_eq!(states(&delegated), [State::Ok; 5]);
+        assert_eq!(states(&delegated), [State::Ok; 6]);
         let poor = Limits {
             groups: Some(Err(("not delegated".into(), "use systemd-run".into()))),
             files: Some(1024),
+            folder: Some(Err("/x/underlay: Permission denied (at /)".into())),
             room: Some((1 << 20, "/x".into())),
             ..delegated
         };
@@ -117,9 +133,15 @@ mod tests {
                 State::Note,
                 State::Ok,
                 State::Ok,
+                State::Missing,
                 State::Missing
             ]
         );
         assert_eq!(checks(&poor)[0].remedy, "use systemd-run");
+        assert!(
+            checks(&poor)[4]
+                .remedy
+                .ends_with("--state-dir or NETNS_STATE_DIR")
+        );
     }
 }

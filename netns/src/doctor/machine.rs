@@ -13,6 +13,7 @@ use nix::unistd::Uid;
 use super::asked::{Answer, ask};
 use super::asks::{self, Asks};
 use super::docker::Docker;
+use super::folder::usable;
 use super::limits::Limits;
 use super::listeners::listener;
 use super::software::Wants;
@@ -162,6 +163,9 @@ impl Machine {
                     .map(|(_, hard)| hard),
                 inotify: number("/proc/sys/fs/inotify/max_user_instances"),
                 backlog: number("/proc/sys/net/core/somaxconn"),
+                folder: Some(usable(
+                    project.as_ref().map_or(*folder, |(_, state)| state.path()),
+                )),
                 room: room(folder),
             },
             versions: asked

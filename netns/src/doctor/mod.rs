@@ -9,6 +9,7 @@ mod asks;
 mod check;
 mod checks;
 mod docker;
+mod folder;
 mod install;
 mod kernel;
 mod limits;

@@ -10,7 +10,7 @@ use crate::setting::{Lab, Setting, said};
 use crate::steps::{Steps, now};
 
 /// A lab that asks for nothing but a port.
-const FILE: &str = "services:\n  web:\n    entrypoint: [/bin/sleep, inf]\n    ports: [\"${HTTP_PORT:-8080}:80\"]\n";
+const FILE: &str = "services:\n  web:\n    entrypoint: [/bin/sleep, inf]\n    ports: [\"${HTTP_PORT:-8080}:80\"]\nnetworks:\n  default: { ipam: { config: [ { subnet: \"${FRONTEND_PREFIX:-172.20.0}.0/24\" } ] } }\n";
 
 pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
     let lab = || -> Result<Lab<'_>> {
@@ -34,6 +34,24 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .step(
             "doctor names who is on a port of the file, and says that up cannot work",
             port(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "doctor finds free subnets free, as `ip route` does",
+            subnets(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "doctor refuses a state folder that `up` refuses, and says what to do",
+            folder(setting, &lab),
+        )
+        .await;
+    steps
+        .step(
+            "doctor says of the engine what the engine says",
+            engine(&lab),
         )
         .await;
     steps
@@ -177,6 +195,92 @@ async fn port(lab: &Lab<'_>) -> Result<()> {
     );
     drop(listener);
     Ok(())
+}
+
+async fn subnets(lab: &Lab<'_>) -> Result<()> {
+    let subnet = format!("{}.0/24", lab.prefixes()[0]);
+    let routes = Command::new("ip")
+        .args(["-4", "route", "show", "root", &subnet])
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .output()?;
+    ensure!(routes.stdout.is_empty(), "{subnet} is in use: {routes:?}");
+    let report = report(lab).await?;
+    let free = check(&report, "free subnets")?;
+    ensure!(free["found"] == subnet.as_str(), "{free}");
+    Ok(())
+}
+
+/// A folder below a file is nobody's to make; one at the root is root's.
+async fn folder(setting: &Setting, lab: &Lab<'_>) -> Result<()> {
+    let report = report(lab).await?;
+    let own = check(&report, "state folder")?;
+    ensure!(own["state"] == "ok", "{own}");
+    let file = setting.folder("no-folder")?.join("file");
+    std::fs::write(&file, "")?;
+    let mut bases = vec![file.join("labs").to_string_lossy().into_owned()];
+    if !setting.is_root() {
+        bases.push("/nonexistent/labs".to_owned());
+    }
+    for base in bases {
+        let output = lab.run(&["--state-dir", &base, "doctor", "--json"]).await?;
+        ensure!(output.status.code() == Some(69), "{}", said(&output));
+        let report: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+        let row = check(&report, "state folder")?;
+        let [found, remedy] = ["found", "remedy"].map(|key| row[key].as_str().unwrap_or_default());
+        ensure!(
+            row["state"] == "missing" && found.starts_with(&base) && remedy.contains("--state-dir"),
+            "{row}"
+        );
+        let up = lab.refused(69, &["--state-dir", &base, "up", "-d"]).await?;
+        let why = if base.starts_with("/nonexistent") {
+            "Permission denied"
+        } else {
+            "Not a directory"
+        };
+        ensure!(
+            up.contains("the lab's folder cannot be used")
+                && up.contains(why)
+                && found.contains(why),
+            "{row}: {up}"
+        );
+    }
+    Ok(())
+}
+
+async fn engine(lab: &Lab<'_>) -> Result<()> {
+    let report = report(lab).await?;
+    let asked = Command::new("docker")
+        .args(["version", "--format", "{{.Server.Version}}"])
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .output();
+    let Ok(asked) = asked else {
+        let row = check(&report, "Docker")?;
+        ensure!(
+            row["found"] == "not installed" && row["remedy"] != "",
+            "{row}"
+        );
+        return Ok(());
+    };
+    let row = check(&report, "Docker Engine")?;
+    let (out, err) = (String::from_utf8(asked.stdout)?, said_by(&asked.stderr));
+    let found = row["found"].as_str().unwrap_or_default();
+    if asked.status.success() {
+        ensure!(
+            row["state"] == "ok" && found.contains(out.trim()),
+            "{row}: {out}"
+        );
+    } else {
+        ensure!(row["state"] != "ok" && row["remedy"] != "", "{row}: {err}");
+        ensure!(
+            found.starts_with("not permitted") == err.contains("permission denied"),
+            "{row}: {err}"
+        );
+    }
+    Ok(())
+}
+
+fn said_by(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 async fn table(lab: &Lab<'_>) -> Result<()> {
