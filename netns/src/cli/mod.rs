@@ -25,6 +25,7 @@ mod progress;
 mod project;
 mod ps;
 mod pty;
+mod remarks;
 mod restart;
 mod run;
 mod scale;

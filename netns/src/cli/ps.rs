@@ -9,10 +9,8 @@ use clap::Args;
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::output::Output;
-use super::summary::paragraph;
-use super::terminal::{Paint, QUOTED, counted, cut, duration, fitting, out, say};
-use super::{held_back, project, until, uplink};
-use crate::compose::byte_size;
+use super::terminal::{Paint, counted, duration, fitting, out, remark, say};
+use super::{project, remarks, until};
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
@@ -28,8 +26,9 @@ Examples:
   netns-setup logs $(netns-setup ps -q product-service)
 
 STATE is healthy or unhealthy where the service has a health check. What failed
-or keeps ending is always shown, with the last lines of its log. JSON is about
-all instances, whatever is chosen of them.")]
+or keeps ending is always shown. The table alone goes to standard output; notes,
+and the last lines of the logs of what is in trouble, to standard error. JSON is
+about all instances, whatever is chosen of them.")]
 pub(super) struct Ps {
     /// Those that have completed or were stopped as well
     #[arg(short, long)]
@@ -76,14 +75,10 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
         return Ok(0);
     }
     status.instances = instances;
-    let mut text = shown(&status);
-    let waited: String = (status.instances.iter())
-        .map(|one| held_back::waited(&one.name, one.throttled_ns, one.limits.cpus))
-        .collect();
-    if !waited.is_empty() {
-        text.push_str(&format!("\n{waited}"));
+    out(&table(&status))?;
+    if status.held.is_none() {
+        remark(&remarks::of(&status, Paint::stderr()));
     }
-    out(&text)?;
     if hidden > 0 {
         let what = counted(hidden, "instance is over", "instances are over");
         say(&format!("{what} and not shown; see `ps --all`"));
@@ -178,8 +173,18 @@ pub(super) fn mute(state: &StateDir) -> Failure {
     )
 }
 
-/// The status as a table, and the last words of what is in trouble.
+/// The status as a table, and what is to be said of it, for who has not asked for a table.
 pub(super) fn shown(status: &Status) -> String {
+    let remarks = match &status.held {
+        Some(_) => String::new(),
+        None => remarks::of(status, Paint::stdout()),
+    };
+    let gap = if remarks.is_empty() { "" } else { "\n" };
+    format!("{}{gap}{remarks}", table(status))
+}
+
+/// The status as a table.
+fn table(status: &Status) -> String {
     if let Some(held) = &status.held {
         return until::shown(held);
     }
@@ -202,51 +207,11 @@ pub(super) fn shown(status: &Status) -> String {
             ]
         })
         .collect();
-    let mut text = fitting(
+    fitting(
         &["NAME", "STATE", "ADDRESS", "PID", "UPTIME", "RESTARTS"],
         &[3, 4, 5],
         &rows,
-    );
-    if let Some(uplink) = &status.uplink {
-        text.push('\n');
-        text.push_str(&uplink::reachable("", &uplink.direct));
-    }
-    if let Some(why) = &status.unenforced {
-        text.push('\n');
-        text.push_str(&paragraph("", &format!("limits are not enforced: {why}")));
-    }
-    if status.disk_full {
-        text.push_str(&paint.bad("\nthe disk is full: logs lose lines until there is room\n"));
-    }
-    for instance in status.instances.iter().filter(|one| one.oom_killed) {
-        let limit = instance.limits.memory.map_or_else(String::new, |memory| {
-            format!(" at its memory limit of {}", byte_size(memory))
-        });
-        let restarts = counted(instance.restarts as usize, "restart", "restarts");
-        let name = paint.bad(&instance.name);
-        text.push('\n');
-        text.push_str(&paragraph(
-            "",
-            &format!("{name} was oom-killed{limit}, {restarts}"),
-        ));
-    }
-    for instance in status
-        .instances
-        .iter()
-        .filter(|instance| !instance.tail.is_empty())
-    {
-        let code = instance
-            .exit_code
-            .map_or_else(String::new, |code| format!(", last exit code {code}"));
-        text.push_str(&format!(
-            "\n{}{code}; the last lines of its log:\n",
-            paint.bad(&instance.name)
-        ));
-        for line in &instance.tail {
-            text.push_str(&format!("  {}\n", cut(line, QUOTED)));
-        }
-    }
-    text
+    )
 }
 
 fn state(paint: Paint, instance: &InstanceStatus) -> String {

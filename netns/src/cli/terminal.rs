@@ -97,6 +97,11 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Writes whole lines to standard error, or none; there is nowhere to report that it failed.
+pub(super) fn remark(lines: &str) {
+    let _ = io::stderr().lock().write_all(lines.as_bytes());
+}
+
 /// Writes what went wrong to standard error: on a terminal in lines of 80 columns, else in lines that `grep` finds whole.
 pub(super) fn complain(message: &str) {
     let text = plain(message);

@@ -8,7 +8,7 @@ use test_support::eventually;
 
 use crate::instance::kill_process;
 use crate::residue::Snapshot;
-use crate::setting::{Lab, Setting, UP};
+use crate::setting::{Lab, Setting, UP, said};
 use crate::steps::Steps;
 
 /// Runs until its folder says that it crashes. `steady` is there to be seen undisturbed.
@@ -89,7 +89,7 @@ async fn crashes(setting: &Setting, file: &std::path::Path) -> Result<()> {
         Ok(())
     })
     .await?;
-    let table = lab.expect(&["ps"]).await?;
+    let table = said(&lab.run(&["ps"]).await?);
     ensure!(
         table.contains("frail-1") && table.contains("cannot go on"),
         "ps: {table}"

@@ -136,6 +136,12 @@ async fn wide(steps: &mut Steps, setting: &Setting) {
     steps
         .step("stats and logs -f go on", tables::goes_on(&lab))
         .await;
+    steps
+        .step(
+            "ps keeps its table apart from what it says of four unhealthy instances",
+            tables::remarks(&lab),
+        )
+        .await;
     steps.step("it goes down", lab.expect(&["down"])).await;
 }
 

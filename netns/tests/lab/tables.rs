@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
-use crate::setting::{Lab, Setting, UP, behind};
+use crate::setting::{Lab, Setting, UP, behind, said};
 use crate::terminal::{Terminal, end_of};
 
 /// A name of 58 characters: with its number it is nearly as long as a host's may be.
@@ -18,11 +18,12 @@ const LONG: &str = "inventory-of-everything-that-is-in-the-warehouse-number-12";
 const COLUMNS: usize = 80;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Writes a line ten times a second.
+/// Writes a line ten times a second, and longer ones while it is ill.
 const FILE: &str = r#"
 services:
   LONG:
-    entrypoint: [/bin/sh, -c, "trap 'exit 0' TERM; while :; do echo tick; sleep 0.1; done"]
+    entrypoint: [/bin/sh, -c, "trap 'exit 0' TERM; while :; do [ -e /tmp/ill ] && printf 'cough %0200d\\n' 7 || echo tick; sleep 0.1; done"]
+    healthcheck: { test: [CMD-SHELL, "! test -e /tmp/ill"], interval: 200ms, retries: 1 }
     deploy: { replicas: 2, resources: { limits: { cpus: "0.5", memory: 64M } } }
     ports: ["127.0.0.1:${HTTP_PORT}:8000"]
     stop_grace_period: 1s
@@ -99,6 +100,44 @@ pub(crate) async fn colours(lab: &Lab<'_>) -> Result<()> {
     }
     let declined = on_terminal(lab, &["logs", "--tail", "1", "--no-color"], None).await?;
     ensure!(!declined.contains('\x1b'), "--no-color: {declined:?}");
+    Ok(())
+}
+
+/// Of four unhealthy instances: what a script reads is the table, and nothing of it is lost on who looks.
+pub(crate) async fn remarks(lab: &Lab<'_>) -> Result<()> {
+    let four = format!("{LONG}=4");
+    lab.expect(&["scale", &four]).await?;
+    for number in 1..=4 {
+        let instance = format!("{LONG}-{number}");
+        let made = lab.exec(&instance, &["touch", "/tmp/ill"]).await?;
+        ensure!(made.status.success(), "{}", said(&made));
+    }
+    let told = test_support::eventually("all four are unhealthy, and have said so", || async {
+        let output = lab.run(&["ps"]).await?;
+        let [table, remarks] = [output.stdout, output.stderr].map(String::from_utf8);
+        let (table, remarks) = (table?, remarks?);
+        ensure!(
+            table.matches("unhealthy").count() == 4 && remarks.matches("  cough").count() >= 3,
+            "{table}\n{remarks}"
+        );
+        Ok((table, remarks))
+    })
+    .await;
+    let (table, remarks) = told?;
+    ensure!(
+        table.lines().count() == 5
+            && table
+                .lines()
+                .all(|line| line.split_whitespace().count() == 6),
+        "not the table alone:\n{table}"
+    );
+    let quoted = remarks.matches("its log:\n").count();
+    ensure!(
+        quoted == 3 && remarks.ends_with("... and 1 more; see `netns-setup logs SERVICE`\n"),
+        "{remarks}"
+    );
+    let wide = remarks.lines().find(|line| line.chars().count() > COLUMNS);
+    ensure!(wide.is_none(), "{wide:?} in\n{remarks}");
     Ok(())
 }
 

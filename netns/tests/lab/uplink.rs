@@ -14,7 +14,7 @@ use test_support::eventually;
 
 use crate::dial::Dialled;
 use crate::playhost::{NEIGHBOUR, OWN, PlayHost};
-use crate::setting::{Lab, Setting};
+use crate::setting::{Lab, Setting, said};
 use crate::steps::Steps;
 use limits::{no_way_out, only_adds};
 
@@ -126,7 +126,7 @@ async fn reaches(setting: &Setting, file: &Path, play: &PlayHost) -> Result<()> 
     let [web, api, db] = addresses(&lab).await?;
     let also = format!("from this host also: http://{api}:{PORT}, http://{web}:{PORT}");
     let in_order = format!("from this host also: http://{web}:{PORT}, http://{api}:{PORT}");
-    for text in [told, lab.expect(&["ps"]).await?] {
+    for text in [told, said(&lab.run(&["ps"]).await?)] {
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         ensure!(line.contains(&also) || line.contains(&in_order), "{text}");
         ensure!(!text.contains("note:"), "{text}");
@@ -241,7 +241,7 @@ async fn shadowed(setting: &Setting, file: &Path, play: &PlayHost) -> Result<()>
     answers(play, (Ipv4Addr::LOCALHOST, lab.http_port), "web").await?;
     let way = play.host.shell(&format!("ip route get {web}"))?;
     ensure!(way.contains("br-own"), "{way}");
-    let also = lab.expect(&["ps"]).await?;
+    let also = said(&lab.run(&["ps"]).await?);
     ensure!(
         also.contains(&api.to_string()) && !also.contains(&format!("http://{web}")),
         "{also}"

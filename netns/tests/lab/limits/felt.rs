@@ -61,7 +61,7 @@ pub(super) async fn is_throttled(lab: &Lab<'_>) -> Result<f64> {
     }
     ensure!(stats["cpu_limit"] == 0.2, "{stats}");
     for argv in [&["stats", "--no-stream"][..], &["ps"]] {
-        let table = lab.expect(argv).await?;
+        let table = said(&lab.run(argv).await?);
         ensure!(
             table.contains("\nbusy-1 was held back ") && table.contains(" s by cpus: 0.2\n"),
             "{argv:?}: {table}"
@@ -109,7 +109,7 @@ pub(super) async fn is_oom_killed(lab: &Lab<'_>) -> Result<()> {
         lab.instance("calm-1").await? == calm,
         "a sibling was disturbed"
     );
-    let table = lab.expect(&["ps"]).await?;
+    let table = said(&lab.run(&["ps"]).await?);
     ensure!(
         table.contains("hog-1 was oom-killed at its memory limit of 32M, 1 restart\n"),
         "{table}"

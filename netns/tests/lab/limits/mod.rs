@@ -140,7 +140,7 @@ async fn comes_up(setting: &Setting, lab: &Lab<'_>) -> Result<bool> {
     let said = said(&output);
     ensure!(output.status.success(), "{said}");
     let status = lab.status().await?;
-    let table = lab.expect(&["ps"]).await?;
+    let table = crate::setting::said(&lab.run(&["ps"]).await?);
     if status["unenforced"].is_null() {
         ensure!(!said.contains("not enforced"), "{said}");
         let limits = &instance(&status, "busy-1")?["limits"];
