@@ -27,6 +27,8 @@ type Key = (ServiceName, InstanceId);
 struct View {
     connected: bool,
     epoch: String,
+    /// Its name is gone: what it knew counts until another one answers, which it is handed to.
+    gone: bool,
     /// From when on it knows everybody: some time after it was first heard of, or was restarted.
     settles: Option<Instant>,
     instances: BTreeMap<Key, Status>,
@@ -74,7 +76,7 @@ impl Views {
             view.carried
                 .extend(passing.map(|(key, status)| (key, (status, now + SETTLE))));
         }
-        (view.connected, view.epoch) = (true, epoch.to_owned());
+        (view.connected, view.gone, view.epoch) = (true, false, epoch.to_owned());
         view.believe_answers();
         self.known = true;
         if is_new {
@@ -83,13 +85,20 @@ impl Views {
                 self.carry(gone, now);
             }
         }
+        self.forget_gone();
     }
 
     /// A replica answers again; what it says (changes since, or a snapshot) follows.
-    pub(super) fn connected(&mut self, replica: SocketAddr) {
-        if let Some(view) = self.replicas.get_mut(&replica) {
-            view.connected = true;
+    pub(super) fn connected(&mut self, replica: SocketAddr, now: Instant) {
+        let Some(view) = self.replicas.get_mut(&replica) else {
+            return; // it has to tell everything first
+        };
+        (view.connected, view.gone) = (true, false);
+        let gone = self.replicas.iter().filter(|(_, view)| view.gone);
+        for gone in gone.map(|(gone, _)| *gone).collect::<Vec<_>>() {
+            self.carry(gone, now);
         }
+        self.forget_gone();
     }
 
     /// A replica told one change.
@@ -160,15 +169,23 @@ impl Views {
         }
     }
 
-    /// A replica's name is gone: forget it, unless it is part of all that we know.
+    /// A replica's name is gone: it is forgotten, at once or, while it is part of all that we know, when another one answers. Kept
+    /// for longer, what it once knew would come back at the next replica's beginning: instances that have long ended.
     pub(super) fn forget(&mut self, replica: SocketAddr) {
+        if let Some(view) = self.replicas.get_mut(&replica) {
+            view.gone = true;
+        }
         if self
             .replicas
-            .iter()
-            .any(|(other, view)| *other != replica && view.connected)
+            .values()
+            .any(|view| view.connected && !view.gone)
         {
-            self.replicas.remove(&replica);
+            self.forget_gone();
         }
+    }
+
+    fn forget_gone(&mut self) {
+        self.replicas.retain(|_, view| !view.gone);
     }
 
     /// When the view next changes by itself.

@@ -150,7 +150,7 @@ async fn follow(urls: Vec<RegistryUrl>, path: String, publish: watch::Sender<Arc
             }
             Some((replica, item)) = news.recv() => match item {
                 _ if !streams.0.contains_key(&replica) => {}
-                News::Connected => views.connected(replica),
+                News::Connected => views.connected(replica, clock::now()),
                 News::Snapshot(epoch, body) => views.snapshot(replica, &epoch, body.instances, clock::now()),
                 News::Change(change) => views.change(replica, change),
                 News::Disconnected => views.disconnected(replica, clock::now()),

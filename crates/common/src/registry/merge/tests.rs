@@ -91,7 +91,7 @@ fn the_last_known_good_view_stays_while_every_replica_is_away() {
     );
     views.disconnected(replica(2), later);
     assert_eq!(ids(&views), ["p1", "p2"]);
-    views.connected(replica(2));
+    views.connected(replica(2), later);
     assert_eq!(ids(&views), ["p2"]);
 }
 
@@ -103,7 +103,7 @@ fn a_restarted_registry_does_not_empty_the_view() {
         .into();
     views.snapshot(replica(1), "a", before, now);
     views.disconnected(replica(1), now);
-    views.connected(replica(1));
+    views.connected(replica(1), now);
     views.snapshot(replica(1), "b", vec![], now);
     assert_eq!(ids(&views).len(), 4);
     views.change(replica(1), changed(status("p1", 1, State::Warming)));
@@ -120,6 +120,43 @@ fn a_restarted_registry_does_not_empty_the_view() {
     views.settle(now + SETTLE);
     assert_eq!(ids(&views), ["p3"], "nobody confirmed p4 in time");
     assert_eq!(views.next_deadline(), None);
+}
+
+/// Two rolling updates of the registry, and of those whom it knows in between.
+#[test]
+fn what_a_replica_knew_that_is_gone_does_not_come_back() {
+    let (mut views, now) = (Views::default(), clock::now());
+    views.snapshot(replica(1), "a", vec![status("p1", 1, State::Passing)], now);
+    views.disconnected(replica(1), now);
+    views.forget(replica(1));
+    assert_eq!(ids(&views), ["p1"], "it is all that is known");
+    views.snapshot(replica(2), "b", vec![], now);
+    assert_eq!(ids(&views), ["p1"], "handed over");
+    views.change(replica(2), changed(status("p1", 1, State::Passing)));
+    views.change(replica(2), changed(status("p2", 1, State::Passing)));
+    views.change(replica(2), gone("p1"));
+    let later = now + SETTLE;
+    views.settle(later);
+    views.disconnected(replica(2), later);
+    assert_eq!(ids(&views), ["p2"], "nobody answers");
+    views.forget(replica(2));
+    views.snapshot(replica(3), "c", vec![], later);
+    assert_eq!(ids(&views), ["p2"], "p1 has long left");
+
+    // One that answers again, with what it knew, is enough, too.
+    views.disconnected(replica(3), later);
+    views.snapshot(
+        replica(4),
+        "d",
+        vec![status("p2", 1, State::Passing)],
+        later,
+    );
+    views.disconnected(replica(4), later);
+    views.forget(replica(3));
+    views.connected(replica(4), later);
+    views.change(replica(4), gone("p2"));
+    views.disconnected(replica(4), later);
+    assert!(ids(&views).is_empty(), "p2 has left");
 }
 
 /// A rolling update of the registry: the new replica is up when the last one that knew everybody ends.
