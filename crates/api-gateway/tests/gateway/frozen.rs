@@ -6,7 +6,7 @@ use common::clock;
 use http::StatusCode;
 use nix::sys::signal::Signal;
 use reqwest::Response;
-use test_support::{Service, free_address, spawn_service};
+use test_support::{Service, eventually, free_address, spawn_service};
 use tokio::task::JoinHandle;
 
 use crate::harness::{Gateway, PRODUCTS, Upstream, client};
@@ -25,6 +25,17 @@ async fn frozen() -> Service {
         .await
         .unwrap();
     service.signal(Signal::SIGSTOP);
+    // Each of its threads stops at its next step: until all have, it may answer.
+    eventually("it has stopped", async || {
+        for task in std::fs::read_dir(format!("/proc/{}/task", service.pid()))? {
+            let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+            let state = stat.rsplit_once(") ").map(|(_, state)| state);
+            anyhow::ensure!(state.is_some_and(|state| state.starts_with('T')), "{stat}");
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
     service
 }
 
