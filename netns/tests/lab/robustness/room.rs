@@ -70,7 +70,7 @@ const FULL: &str = r#"
 size=$1; shift
 mount -t tmpfs -o size=$size,mode=0700 tmpfs "$NETNS_STATE_DIR"
 fill() { cat /dev/zero >"$NETNS_STATE_DIR/filler" 2>/dev/null || :; }
-until_ps() { i=0; while ! "$@" ps | grep -q "$word"; do i=$((i + 1)); [ $i -lt 100 ] || exit 3; sleep 0.1; done; }
+until_ps() { i=0; while ! "$@" ps 2>&1 | grep -q "$word"; do i=$((i + 1)); [ $i -lt 100 ] || exit 3; sleep 0.1; done; }
 "$@" up -d || exit 2
 trap '"$@" down >/dev/null 2>&1' EXIT
 fill
