@@ -24,8 +24,8 @@ logs: ## follow every instance's log
 	@$(NETNS) logs --follow
 
 # What images are marked with; an address of the repository without what one logs in with.
-docker-up docker-build: export REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
-docker-up docker-build: export SOURCE ?= $(or $(shell git remote get-url origin 2>/dev/null | sed -n 's|^\([a-z+]*://\)\([^/]*@\)*|\1|p'),unknown)
+docker-up docker-build swarm-up swarm-rehearse: export REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
+docker-up docker-build swarm-up swarm-rehearse: export SOURCE ?= $(or $(shell git remote get-url origin 2>/dev/null | sed -n 's|^\([a-z+]*://\)\([^/]*@\)*|\1|p'),unknown)
 
 docker-up: ## the same shop on Docker Compose: build, bring up, wait until it is healthy
 	@docker/preflight.sh

@@ -11,6 +11,18 @@ const SERVICES: [&str; 4] = [
 /// Where the stage begins that is each service's own.
 const OWN: &str = "FROM ${RUNTIME_IMAGE}";
 
+/// What is tested is what is locked, and what is shipped is what is small.
+#[test]
+fn what_is_built_is_locked_and_for_distribution() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/build.sh");
+    let script = std::fs::read_to_string(script).expect("build.sh");
+    let mut lines = script.lines();
+    let build = lines.find(|line| line.starts_with("cargo "));
+    let words: Vec<&str> = build.expect("a build").split(' ').collect();
+    assert!(words.starts_with(&["cargo", "build", "--profile", "dist", "--locked"]));
+    assert!(!lines.any(|line| line.starts_with("cargo ")), "one build");
+}
+
 #[test]
 fn the_builder_is_the_same_in_each() {
     let builder_of = |service: &str| {
