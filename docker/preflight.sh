@@ -1,7 +1,7 @@
 #!/bin/sh
 # Says, before anything is up, what would stop `docker compose up` half-way: no engine or too old a one, too old a Compose, a port
-# or a subnet that is taken, named twice or none. Changes nothing. `make docker-up` asks it first; COMPOSE_FILE, -p's
-# COMPOSE_PROJECT_NAME and the file's variables count as they do for docker compose.
+# or a subnet that is taken, named twice or none, a file that a container could not read. Changes nothing. `make docker-up` asks
+# it first; COMPOSE_FILE, -p's COMPOSE_PROJECT_NAME and the file's variables count as they do for docker compose.
 set -eu
 cd "$(dirname "$0")/.."
 . docker/overlap.sh
@@ -31,8 +31,10 @@ engine=$(docker version --format '{{.Server.Version}}' 2>&1) || {
 }
 reaches "$engine" 20.10 || die "Docker Engine is $engine; 20.10 or newer is wanted" 'https://docs.docker.com/engine/install/'
 compose=$(docker compose version --short 2>/dev/null) || die 'docker has no Compose plugin' \
-  'on Debian: sudo sh docker/engine.sh; elsewhere: https://docs.docker.com/compose/install/; or, with docker-compose 1.29: docker-compose up -d --build'
-reaches "${compose#v}" 2.20 || die "Docker Compose is $compose; 2.20 or newer is wanted" 'https://docs.docker.com/compose/install/'
+  'on Debian: sudo sh docker/engine.sh; elsewhere: https://docs.docker.com/compose/install/; or, with docker-compose 1.29: DOCKER_BUILDKIT=1 docker-compose up -d --build'
+# What overrides a list is younger than the rest.
+case ${COMPOSE_FILE:-} in *compose.flat.yml*) wanted=2.24 ;; *) wanted=2.20 ;; esac
+reaches "${compose#v}" "$wanted" || die "Docker Compose is $compose; $wanted or newer is wanted" 'https://docs.docker.com/compose/install/'
 
 config=$(docker compose config)
 project=$(echo "$config" | sed -n 's/^name: //p')
@@ -81,6 +83,11 @@ $subnet earlier"
   by=$(echo "$taken" | overlapping "$subnet")
   [ -z "$by" ] || complain "the subnet $subnet is taken, by ${by#* } (${by%% *})" \
     "remove that; or choose others: $prefixes, as in FRONTEND_PREFIX=10.20.0 make docker-up"
+done
+
+# What containers are given of this folder they read as users of their own: a clone made under umask 077 is shut to them.
+find docker/postgres/initdb docker/redis/redis.conf docker/secrets/mint.sh \( -type d ! -perm -o=rx -o -type f ! -perm -o=r \) | while read -r shut; do
+  complain "$shut is not for everybody to read, and a container has to" 'chmod -R o+rX docker/postgres/initdb docker/redis docker/secrets'
 done
 
 [ ! -s "$found" ] || exit 69

@@ -59,14 +59,17 @@ roles() {
 instances() { # service
   case $WAY in
     raw) netns_setup ps --quiet "$1" ;;
-    compose) compose ps --quiet "$1" ;;
+    compose) running "$1" ;;
   esac
 }
 
 number() { # service, how many; returns when they are healthy
   case $WAY in
     raw) netns_setup scale "$1=$2" ;;
-    compose) compose up --detach --no-build --no-recreate --no-deps --wait --scale "$1=$2" "$1" ;;
+    compose)
+      compose up --detach --no-build --no-recreate --no-deps --scale "$1=$2" "$1"
+      await_healthy "$1"
+      ;;
   esac
 }
 

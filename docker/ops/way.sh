@@ -29,11 +29,16 @@ compose() {
   if docker compose version >/dev/null 2>&1; then docker compose "$@"; else docker-compose "$@"; fi
 }
 
+# The containers of a service that run. An older Compose lists those that are stopped, too, and those of `run`.
+running() { # service
+  listed=$(compose ps --quiet "$1") || return
+  [ -z "$listed" ] || docker ps --no-trunc --quiet --filter label=com.docker.compose.oneoff=False | grep -Fx "$listed" || true
+}
 
 is_up() { # way
   case $1 in
     raw) [ -n "$(netns_setup ps --quiet postgres 2>/dev/null)" ] ;;
-    compose) [ -n "$(compose ps --quiet postgres 2>/dev/null)" ] ;;
+    compose) [ -n "$(running postgres 2>/dev/null)" ] ;;
     swarm) docker service inspect "${STACK}_postgres" >/dev/null 2>&1 ;;
     *) die "WAY is $1: it can be raw, compose or swarm" ;;
   esac

@@ -32,6 +32,18 @@ use_binaries() {
     "remedy: install PostgreSQL $data_version beside it; or dump with $data_version and restore into a new volume; or, if the data may go, remove the volume (down --volumes)"
 }
 
+# Before anything is made: scripts that cannot be read would be taken for none, and the data directory for filled.
+want_init_scripts() {
+  folder=/docker-entrypoint-initdb.d
+  [ ! -d "$folder" ] || { [ -r "$folder" ] && [ -x "$folder" ]; } || shut "$folder"
+  for file in "$folder"/*; do [ ! -e "$file" ] || [ -r "$file" ] || shut "$file"; done
+}
+
+shut() {
+  die "$1 cannot be read by the user $(id -un): nothing was initialised" \
+    'remedy: chmod -R o+rX what is mounted there, as in chmod -R o+rX docker/postgres/initdb'
+}
+
 # The server without the network, for the scripts that fill a new data directory.
 run_init_scripts() {
   for file in /docker-entrypoint-initdb.d/*; do
@@ -54,6 +66,7 @@ initialise() {
   [ -z "${POSTGRES_PASSWORD_FILE:-}" ] || password=$(cat "$POSTGRES_PASSWORD_FILE")
   [ -n "$password" ] || [ "$POSTGRES_HOST_AUTH_METHOD" = trust ] ||
     die 'POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE is required for a new data directory'
+  want_init_scripts
   mkdir -m 0700 "$new"
   pwfile=$(mktemp)
   printf '%s\n' "$password" >"$pwfile"

@@ -11,16 +11,19 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 /// Begins the line that test runners read last.
 const CLOSING: &str = "test result:";
+/// Set where a Docker engine, and all else that is tried with one, has to be there.
+const REQUIRED: &str = "REQUIRE_DOCKER";
 
 /// The steps of a run.
 #[derive(Debug)]
 pub struct Steps {
     who: &'static str,
     started: Instant,
+    docker_is_required: bool,
     passed: usize,
     skipped: usize,
     failures: Vec<String>,
@@ -33,6 +36,7 @@ impl Steps {
         Self {
             who,
             started: now(),
+            docker_is_required: std::env::var_os(REQUIRED).is_some(),
             passed: 0,
             skipped: 0,
             failures: Vec::new(),
@@ -71,6 +75,15 @@ impl Steps {
     pub fn skip(&mut self, name: &str, why: &str) {
         println!("test {}: {name} ... SKIPPED: {why}", self.who);
         self.skipped += 1;
+    }
+
+    /// Says what a machine lacks of what is tried with Docker: a failure where `REQUIRE_DOCKER` is set, else nothing is tried.
+    pub fn lacks(&mut self, name: &str, what: &str) {
+        if self.docker_is_required {
+            self.fail(name, &anyhow!("{REQUIRED} is set, and {what}"));
+        } else {
+            self.skip(name, what);
+        }
     }
 
     /// Prints a figure that was measured.
@@ -154,6 +167,16 @@ mod tests {
         );
         assert_eq!((steps.passed, steps.skipped), (1, 1));
         assert_eq!(steps.failures, ["test user: three ... FAILED"]);
+    }
+
+    #[test]
+    fn what_docker_lacks_is_a_failure_where_it_is_required() {
+        for (required, skipped, failed) in [(false, 1, 0), (true, 0, 1)] {
+            let mut steps = Steps::begin("unit");
+            steps.docker_is_required = required;
+            steps.lacks("a container runs", "no engine answers");
+            assert_eq!((steps.skipped, steps.failures.len()), (skipped, failed));
+        }
     }
 
     #[test]

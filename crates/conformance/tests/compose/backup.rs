@@ -45,7 +45,7 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
             .await
         {
             steps.figure("backup: volumes lost, shop up, restored, s", seconds(took));
-            rotation::tell(steps, &stack).await;
+            rotation::tell(steps, &stack, "rotation", &[]).await;
         }
     }
     steps

@@ -9,18 +9,17 @@ use crate::docker::{docker, expect, mortal};
 use crate::stack::compose;
 use crate::untagged;
 
-/// Set where a missing engine is a failure.
-const REQUIRED: &str = "REQUIRE_DOCKER";
 /// Names images that are there, to try them instead of building new ones.
 const TAG: &str = "TAG";
 /// The tag of those that are built: whoever runs the shop on this engine keeps theirs.
 const OWN_TAG: &str = "test";
+/// What images are marked with, as `make` does: of no repository, so that it is seen to come from here.
+pub(crate) const MARKS: [(&str, &str); 2] = [
+    ("REVISION", "0123456789abcdef"),
+    ("SOURCE", "https://source.test/underlay"),
+];
 /// Every dependency, optimised as for production, on a small machine.
-const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
-
-pub(crate) fn is_required() -> bool {
-    std::env::var_os(REQUIRED).is_some()
-}
+pub(crate) const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
 
 /// A Docker engine with Compose.
 pub(crate) struct Engine {
@@ -63,7 +62,7 @@ impl Engine {
     pub(crate) async fn build(&self) -> Result<()> {
         let mut command = mortal("docker");
         command.arg("compose").args(["--progress", "plain"]);
-        compose(&mut command, &[]).env(TAG, self.tag());
+        compose(&mut command, &[]).envs(MARKS).env(TAG, self.tag());
         command.arg("build");
         expect(command, BUILD_DEADLINE)
             .await

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use test_support::Steps;
 
 use crate::docker::{docker, expect, inspect, mortal, said, try_docker};
-use crate::engine::Engine;
+use crate::engine::{Engine, MARKS};
 use crate::stack::Stack;
 
 /// Megabytes of an image, bases included.
@@ -47,7 +47,7 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
         steps
             .step(
                 &name("runs one program as 65532, asks itself how it is, says what it is"),
-                says_what_it_is(service, image),
+                says_what_it_is(service, image, engine),
             )
             .await;
         steps.step(&name("has no shell"), has_no_shell(image)).await;
@@ -90,7 +90,7 @@ async fn small(image: &str) -> Result<f64> {
     Ok(megabytes)
 }
 
-async fn says_what_it_is(service: &str, image: &str) -> Result<()> {
+async fn says_what_it_is(service: &str, image: &str, engine: &Engine) -> Result<()> {
     let inspected = inspect("image", image).await?;
     let config = &inspected["Config"];
     let program = format!("/app/{service}");
@@ -105,10 +105,18 @@ async fn says_what_it_is(service: &str, image: &str) -> Result<()> {
     let asked = &config["Healthcheck"]["Test"];
     ensure!(*asked == json!(["CMD", program, "healthcheck"]), "{asked}");
     ensure!(config["ExposedPorts"].is_object(), "exposes nothing");
-    for label in LABELS {
-        let value = &config["Labels"][format!("org.opencontainers.image.{label}")];
+    let label = |name: &str| &config["Labels"][format!("org.opencontainers.image.{name}")];
+    ensure!(label("version") == engine.tag(), "{}", label("version"));
+    if engine.builds() {
+        for (variable, wanted) in MARKS {
+            let marked = label(&variable.to_lowercase());
+            ensure!(marked == wanted, "{variable}: {marked}");
+        }
+    }
+    for name in LABELS {
+        let value = label(name);
         let said = value.as_str().is_some_and(|value| !value.is_empty());
-        ensure!(said, "label {label}: {value}");
+        ensure!(said, "label {name}: {value}");
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::docker::{docker, mortal, run, said};
 use crate::engine::project;
 use crate::leftovers::{self, BESIDE};
 use crate::stack::{DEADLINE, Stack};
+use crate::unfit;
 
 pub(crate) async fn tell(steps: &mut Steps, stack: &Stack) {
     steps
@@ -39,6 +40,7 @@ pub(crate) async fn tell(steps: &mut Steps, stack: &Stack) {
             not_allowed(),
         )
         .await;
+    unfit::tell(steps, stack).await;
     steps.step("else nothing is in the way", free(stack)).await;
 }
 

@@ -11,18 +11,26 @@ use crate::secrets;
 use crate::shop::timed;
 use crate::stack::Stack;
 
-pub(crate) async fn tell(steps: &mut Steps, stack: &Stack) {
+/// With further variables for the script.
+pub(crate) async fn tell(
+    steps: &mut Steps,
+    stack: &Stack,
+    story: &str,
+    variables: &[(&str, &OsStr)],
+) {
     let told = async {
         let before = secrets::minted(stack).await?;
-        let noticed = renewal::unnoticed(&[stack.url()], timed(rotated(stack))).await?;
+        let rotated = timed(rotated(stack, variables));
+        let noticed = renewal::unnoticed(&[stack.url()], rotated).await?;
         Ok((before, noticed))
     };
-    let name =
-        "rotation: every secret is made anew, and who comes again when asked to does not notice";
-    let Some((before, noticed)) = steps.step(name, told).await else {
+    let name = format!(
+        "{story}: every secret is made anew, and who comes again when asked to does not notice"
+    );
+    let Some((before, noticed)) = steps.step(&name, told).await else {
         return;
     };
-    steps.figure("rotation: secrets rotated", noticed);
+    steps.figure(&format!("{story}: secrets rotated"), noticed);
     let replaced = async {
         let now = secrets::minted(stack).await?;
         let inside = async |service: &str, script: &str| {
@@ -31,14 +39,21 @@ pub(crate) async fn tell(steps: &mut Steps, stack: &Stack) {
         };
         renewal::replaced(&before, &now, &[stack.url()], inside).await
     };
-    steps
-        .step("rotation: the ones before are refused", replaced)
-        .await;
+    let name = format!("{story}: the secrets before are refused");
+    steps.step(&name, replaced).await;
 }
 
-async fn rotated(stack: &Stack) -> Result<()> {
-    let variables = [("WAY", OsStr::new("compose"))];
+async fn rotated(stack: &Stack, variables: &[(&str, &OsStr)]) -> Result<()> {
+    let way = ("WAY", OsStr::new("compose"));
+    let variables = [&[way], variables].concat();
     let output = stack.script("docker/ops/rotate.sh", &variables).await?;
-    ensure!(output.status.success(), "{}", said(&output));
+    let said = said(&output);
+    ensure!(output.status.success(), "{said}");
+    for service in ["product-service", "order-service"] {
+        // As either Compose names it and tells of it.
+        let second = ["-", "_"].map(|by| format!("{}{by}{service}{by}2", stack.name));
+        let stood_in = second.iter().any(|name| said.contains(name));
+        ensure!(stood_in, "no second {service} stood in: {said}");
+    }
     Ok(())
 }

@@ -9,8 +9,11 @@ use test_support::Steps;
 use crate::docker::docker;
 use crate::engine::Engine;
 use crate::stack::{Container, Stack};
-use crate::{egress, hardening, leftovers, preflight, reach, restarts, secrets, shopper};
+use crate::start_order::StartOrder;
+use crate::{egress, hardening, leftovers, preflight, promises, reach, restarts, secrets, shopper};
 
+/// What runs of an unscaled shop.
+const SERVICES: usize = 6;
 /// Product services.
 const THREE: [&str; 2] = ["--scale", "product-service=3"];
 
@@ -25,12 +28,32 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
         return;
     };
     preflight::tell(steps, &stack).await;
-    let took = steps.step("the shop comes up", timed(stack.up(&[]))).await;
-    let Some(took) = took else { return };
+    let came_up = async {
+        let order = StartOrder::watch(&stack)?;
+        Ok((timed(stack.up(&[])).await?, order))
+    };
+    let Some((took, order)) = steps.step("the shop comes up", came_up).await else {
+        return;
+    };
     steps.figure("first `up` to all healthy, s", seconds(took));
-    memory(steps, &stack).await;
     steps
-        .step("`up` again changes nothing", up_again(&stack))
+        .step(
+            "each is started when those it needs are ready",
+            order.kept(),
+        )
+        .await;
+    for line in steps
+        .step("the engine knows the memory of each", memory(&stack))
+        .await
+        .unwrap_or_default()
+    {
+        steps.figure("memory of", line);
+    }
+    steps
+        .step(
+            "`up --build` again changes nothing",
+            up_again(&stack, engine),
+        )
         .await;
     if let Some(told) = steps
         .step(
@@ -51,6 +74,12 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
         .step(
             "the engine has noted what the file takes away and grants",
             hardening::noted(&stack),
+        )
+        .await;
+    steps
+        .step(
+            "which is what the shop promises of each",
+            promises::kept(&stack),
         )
         .await;
     steps
@@ -78,6 +107,12 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
             shopper::spread(&stack, 3).await
         })
         .await;
+    steps
+        .step(
+            "nobody is handed out an address below .128",
+            promises::addresses(&stack),
+        )
+        .await;
     if let Some(tried) = steps
         .step(
             "every port of every other is reached just where networks and bindings allow",
@@ -95,7 +130,7 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
     }
     const EGRESS: &str = "nobody reaches anything outside";
     match egress::obstacle() {
-        Some(why) => steps.skip(EGRESS, why),
+        Some(why) => steps.lacks(EGRESS, why),
         None => {
             if let Some(told) = steps.step(EGRESS, egress::none(&stack)).await {
                 steps.figure("egress", told);
@@ -146,19 +181,25 @@ pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64())
 }
 
-/// What was measured; nothing here fails a run.
-async fn memory(steps: &Steps, stack: &Stack) {
-    let Ok(running) = stack.running().await else {
-        return;
-    };
+/// A line of each container, as `docker stats` says it.
+async fn memory(stack: &Stack) -> Result<Vec<String>> {
+    let running = stack.running().await?;
     let ids: Vec<&str> = running.iter().map(|one| one.id.as_str()).collect();
     let format = "{{.Name}} {{.MemUsage}}";
     let stats = ["stats", "--no-stream", "--format", format];
-    let said = docker(&[&stats[..], &ids].concat()).await;
-    for line in said.unwrap_or_default().lines() {
-        let line = line.trim_start_matches(&format!("{}-", stack.name));
-        steps.figure("memory of", line.replacen(' ', ": ", 1));
-    }
+    let said = docker(&[&stats[..], &ids].concat()).await?;
+    let lines: Vec<String> = said
+        .lines()
+        .map(|line| line.trim_start_matches(&format!("{}-", stack.name)))
+        .map(|line| line.replacen(' ', ": ", 1))
+        .collect();
+    let measured = lines.iter().filter(|line| line.contains("MiB / "));
+    ensure!(
+        ids.len() == SERVICES && measured.count() == SERVICES,
+        "{} containers: {lines:?}",
+        ids.len()
+    );
+    Ok(lines)
 }
 
 /// When each container was made and started.
@@ -170,10 +211,14 @@ fn starts(containers: &[Container]) -> Vec<(&str, &Value)> {
     starts.collect()
 }
 
-/// The one that mints secrets runs to its end once more, and changes nothing either.
-async fn up_again(stack: &Stack) -> Result<()> {
+/// By the words of the README, unless the images are somebody's. The one that mints secrets runs to its end once more, and changes
+/// nothing either.
+async fn up_again(stack: &Stack, engine: &Engine) -> Result<()> {
     let before = stack.running().await?;
-    stack.up(&[]).await?;
+    let build: &[&str] = if engine.builds() { &["--build"] } else { &[] };
+    stack
+        .compose(&[&["up", "-d"], build, &["--wait"]].concat())
+        .await?;
     let after = stack.running().await?;
     ensure!(
         starts(&before) == starts(&after),

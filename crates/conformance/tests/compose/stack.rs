@@ -12,7 +12,7 @@ use test_support::free_local_address;
 use tokio::process::Command;
 
 use crate::docker::{docker, expect, inspect, mortal, run};
-use crate::engine::{Engine, project};
+use crate::engine::{Engine, MARKS, project};
 use crate::leftovers::{BESIDE, own_name, remove, watcher};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(150);
@@ -71,6 +71,9 @@ impl Stack {
         let name = own_name(story);
         let mut environment = vec![
             ("TAG", engine.tag().to_owned()),
+            // As it was built: to build it once more makes nothing new.
+            (MARKS[0].0, MARKS[0].1.to_owned()),
+            (MARKS[1].0, MARKS[1].1.to_owned()),
             ("HTTP_PORT", http_port.to_string()),
             ("GATEWAY_PORT", gateway_port.to_string()),
             ("ADMIN_PORT", admin_port.to_string()),

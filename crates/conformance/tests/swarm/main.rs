@@ -14,6 +14,8 @@ mod backup;
 mod command;
 #[path = "../shared/customers.rs"]
 mod customers;
+#[path = "../shared/instead.rs"]
+mod instead;
 mod leftovers;
 mod loss;
 mod refusals;
@@ -79,15 +81,8 @@ fn main() -> ExitCode {
 
 async fn tell(chosen: &[&str], steps: &mut Steps) {
     if let Err(why) = rehearsal::is_possible().await {
-        if std::env::var_os("REQUIRE_DOCKER").is_some() {
-            let why = why.context("REQUIRE_DOCKER is set, and hosts cannot be rehearsed");
-            return steps.fail("hosts can be rehearsed", &why);
-        }
-        steps.skip(
-            "the shop on a Swarm of three hosts",
-            &format!("{why:#}; to try it: sudo sh docker/engine.sh, then make test as root"),
-        );
-        return;
+        let why = format!("{why:#}; to try it: sudo sh docker/engine.sh, then make test as root");
+        return steps.lacks("the shop on a Swarm of three hosts", &why);
     }
     let rehearsal = Rehearsal::new();
     let brought_up = async {

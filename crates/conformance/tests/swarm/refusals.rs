@@ -106,7 +106,7 @@ async fn no_swarm(steps: &mut Steps, rehearsal: &Rehearsal) {
     });
     match state.await {
         Ok(state) if state == "inactive" => {}
-        Ok(state) => return steps.skip(NAME, &format!("the one with the images is {state}")),
+        Ok(state) => return steps.lacks(NAME, &format!("the one with the images is {state}")),
         Err(error) => return steps.fail(NAME, &error),
     }
     let mut alone = rehearsal.deployment(1);

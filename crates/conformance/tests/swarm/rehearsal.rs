@@ -1,6 +1,5 @@
 //! The hosts, by the scripts that people use.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -8,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
 use crate::command::{expect, mortal, project};
+use crate::instead;
 use crate::untagged;
 
 pub(crate) const HOSTS: usize = 3;
@@ -100,16 +100,7 @@ impl Rehearsal {
     pub(crate) fn instead_of_docker(&self, name: &str, text: &str) -> Result<[(&str, String); 2]> {
         let folder = self.state().join(name);
         std::fs::create_dir(&folder)?;
-        let docker = folder.join("docker");
-        std::fs::write(&docker, text)?;
-        std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755))?;
-        let path = std::env::var("PATH")?;
-        let mut programs = path.split(':').map(|folder| format!("{folder}/docker"));
-        let real = programs.find(|docker| Path::new(docker).exists());
-        Ok([
-            ("REAL_DOCKER", real.context("docker")?),
-            ("PATH", format!("{}:{path}", folder.display())),
-        ])
+        instead::of_docker(&folder, text)
     }
 
     fn script(&self, name: &str) -> Command {

@@ -14,8 +14,6 @@ use super::{PORT, addresses};
 use crate::setting::{Lab, Setting, said};
 use crate::steps::Steps;
 
-/// Set where a missing engine is a failure.
-const REQUIRED: &str = "REQUIRE_DOCKER";
 const PATIENCE: Duration = Duration::from_secs(2);
 /// No registry is asked for anything: an image without a file, which the machine's own are mounted into.
 const IMAGE: &str = "underlay-lab-empty";
@@ -28,7 +26,7 @@ pub(super) async fn tell(steps: &mut Steps, setting: &Setting, file: &Path) {
     const NAME: &str = "a Docker network on the same subnet goes on, whichever came first";
     match engine() {
         Ok(Ok(())) => drop(steps.step(NAME, docker_first_and_last(setting, file)).await),
-        Ok(Err(why)) => steps.skip(NAME, &why),
+        Ok(Err(why)) => steps.lacks(NAME, &why),
         Err(error) => steps.fail(NAME, &error),
     }
 }
@@ -80,25 +78,20 @@ async fn says(address: Ipv4Addr, port: u16, name: &str) -> Result<()> {
 
 /// Whether an engine runs on this host; why not otherwise.
 fn engine() -> Result<std::result::Result<(), String>> {
-    let absent = match docker(&["version", "--format", "{{.Server.Version}}"]) {
-        Err(error) => {
-            let said = error.to_string();
-            let last = said.lines().rfind(|line| !line.trim().is_empty());
-            Some(last.unwrap_or_default().to_owned())
-        }
-        // Elsewhere, or in a machine of its own as Docker Desktop's, its networks are not this host's.
-        Ok(_) if !has_link("docker0")? => {
-            Some("the engine that answers has no docker0 here".into())
-        }
-        Ok(_) => None,
-    };
-    match absent {
-        Some(why) if std::env::var_os(REQUIRED).is_some() => {
-            anyhow::bail!("{REQUIRED} is set, and no Docker engine of this host answers: {why}")
-        }
-        Some(why) => Ok(Err(why)),
-        None => Ok(Ok(())),
-    }
+    Ok(
+        match docker(&["version", "--format", "{{.Server.Version}}"]) {
+            Err(error) => {
+                let said = error.to_string();
+                let last = said.lines().rfind(|line| !line.trim().is_empty());
+                Err(last.unwrap_or_default().to_owned())
+            }
+            // Elsewhere, or in a machine of its own as Docker Desktop's, its networks are not this host's.
+            Ok(_) if !has_link("docker0")? => {
+                Err("the engine that answers has no docker0 here".into())
+            }
+            Ok(_) => Ok(()),
+        },
+    )
 }
 
 fn has_link(name: &str) -> Result<bool> {
