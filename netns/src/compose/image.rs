@@ -1,7 +1,7 @@
 //! What an image's name tells of the program in it. Images are not run here: a name is a hint, and only that of a server whose
 //! official image is known is enough.
 
-use super::model::Server;
+use super::model::{Run, Server};
 
 /// What a service's image stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,17 @@ pub(super) fn hint(image: &str) -> Hint {
         return Hint::Otherwise(server);
     }
     Hint::Official(server)
+}
+
+/// The signal that asks a service to stop whose file does not say: the `STOPSIGNAL` of its image. PostgreSQL's takes SIGINT, its fast
+/// shutdown: at SIGTERM it would wait for its clients to leave, be killed after the grace, and have to recover.
+pub(super) fn stop_signal(run: &Run, image: Option<&str>) -> &'static str {
+    let of_image = image.map(hint) == Some(Hint::Official(Server::Postgres));
+    if of_image || *run == Run::Server(Server::Postgres) {
+        "SIGINT"
+    } else {
+        "SIGTERM"
+    }
 }
 
 /// The last part of an image's path, its tag and digest left out.
@@ -92,6 +103,24 @@ mod tests {
             ("", Hint::Unknown),
         ] {
             assert_eq!(hint(image), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_service_stops_as_its_image_does() {
+        let exec = Run::Exec {
+            argv: vec!["sh".to_owned()],
+        };
+        for (run, image, expected) in [
+            (Run::Server(Server::Postgres), None, "SIGINT"),
+            (Run::Server(Server::Postgres), Some("mine"), "SIGINT"),
+            // Whatever runs of it.
+            (exec.clone(), Some("postgres:17-alpine"), "SIGINT"),
+            (exec.clone(), Some("bitnami/postgresql"), "SIGTERM"),
+            (Run::Server(Server::Redis), Some("redis:8"), "SIGTERM"),
+            (exec, None, "SIGTERM"),
+        ] {
+            assert_eq!(stop_signal(&run, image), expected, "{run:?} {image:?}");
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::docker_only::Scope;
+use super::image;
 use super::model::{Alias, FileKind, GivenFile, Limits, Network, Restart, Service};
 use super::node::{Key, Node};
 use super::reader::Reader;
@@ -160,6 +161,10 @@ impl Reader<'_> {
             .map(|node| self.links(node, &name, &mut depends_on))
             .unwrap_or_default();
 
+        let stop_signal = get("stop_signal")
+            .and_then(|node| self.signal(node))
+            .unwrap_or_else(|| image::stop_signal(&run, image.as_deref()).to_owned());
+
         Service {
             run,
             image,
@@ -190,9 +195,7 @@ impl Reader<'_> {
             restart: get("restart")
                 .and_then(|node| self.restart(node))
                 .unwrap_or(Restart::No),
-            stop_signal: get("stop_signal")
-                .and_then(|node| self.signal(node))
-                .unwrap_or_else(|| "SIGTERM".to_owned()),
+            stop_signal,
             stop_grace_period: get("stop_grace_period")
                 .and_then(|node| self.duration(node, "stop_grace_period"))
                 .unwrap_or(Duration::from_secs(10)),

@@ -57,6 +57,8 @@ fn the_repositorys_file_is_read() {
         panic!("no x-flows")
     };
     assert_eq!(flows.len(), 13);
+    // Nothing to be said of our own file: `make up` is quiet.
+    assert!(project.warnings.is_empty(), "{:?}", project.warnings);
 
     let secrets = &project.services["secrets"];
     assert_eq!(secrets.attachment, Attachment::None);
@@ -174,6 +176,8 @@ volumes: {data: }
         ["/bin/sh", "-c", "curl -f localhost"]
     );
     assert_eq!(project.services["db"].run, Run::Server(Server::Postgres));
+    assert_eq!(project.services["db"].stop_signal, "SIGINT");
+    assert_eq!(web.stop_signal, "SIGTERM");
     assert_eq!(
         project.services["db"].restart,
         Restart::OnFailure {

@@ -1,49 +1,16 @@
-//! Compose files that are not ours: the two examples as they stand, and small files with what others write.
+//! Compose files that are not ours: the two examples as they stand.
 
-use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::setting::{Lab, Setting, UP, said};
 use crate::steps::{Steps, now};
 
-/// Everything small that a foreign file may say of names, files and settings, run by the machine's own shell.
-const WORDS: &str = r#"
-services:
-  one:
-    image: debian:bookworm-slim
-    command: ["sleep", "3600"]
-    container_name: the-one
-    networks: { left: { aliases: [first] }, right: }
-    secrets: [{ source: token, target: own-name }, whole]
-    configs: [{ source: motd, target: /etc/motd }]
-    extra_hosts: ["elsewhere:192.0.2.7", "host.docker.internal:host-gateway"]
-    sysctls: { net.ipv4.tcp_keepalive_time: 77 }
-    ulimits: { nofile: { soft: 99, hard: 99 } }
-    shm_size: 1m
-    volumes: [/scratch]
-    environment: { UNSET: "<${NOWHERE_SET}>" }
-    stop_grace_period: 100ms
-  two:
-    extends: one
-    container_name: the-two
-    networks: [left]
-    links: ["one:linked"]
-    secrets: []
-  three:
-    command: sleep 3600
-    networks: [right]
-    stop_grace_period: 100ms
-  off:
-    image: nginx
-    profiles: [debug]
-networks: { left: , right: }
-secrets:
-  token: { environment: TOKEN }
-  whole: { file: ./whole }
-configs:
-  motd: { content: "hello ${TOKEN}\n" }
-"#;
+/// What takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
     let began = now();
@@ -55,20 +22,8 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step(
-            "guestbook: PostgreSQL, Valkey, two networks, a migration, a secret",
+            "guestbook: PostgreSQL, Valkey, two networks, a migration, a secret; its database stops with a client on it",
             guestbook(setting),
-        )
-        .await;
-    steps
-        .step(
-            "names, files and settings of a foreign file hold inside",
-            words(setting),
-        )
-        .await;
-    steps
-        .step(
-            "what cannot run is refused before anything is touched, with the line to add",
-            refusals(setting),
         )
         .await;
     steps.figure("examples", format!("{} ms", began.elapsed().as_millis()));
@@ -143,7 +98,45 @@ async fn guestbook(setting: &Setting) -> Result<()> {
         .exec("cache-1", &["cat", "/run/secrets/db-password"])
         .await?;
     ensure!(!secret.status.success(), "the cache sees the password");
+    stops_with_a_client(&lab).await?;
     lab.expect(&["down"]).await?;
+    Ok(())
+}
+
+/// The file says nothing of a signal, so the database gets its image's: it ends its clients and leaves nothing to recover from.
+async fn stops_with_a_client(lab: &Lab<'_>) -> Result<()> {
+    let query = "select 'connected'; select pg_sleep(600)";
+    let client = format!(
+        "PGPASSWORD=$(cat $PASSWORD_FILE) exec psql -Atqc \"{}\"",
+        query.replace("; ", "\" -c \"")
+    );
+    let mut exec =
+        tokio::process::Command::from(lab.command(&["exec", "-T", "web-1", "sh", "-c", &client]));
+    let mut exec = exec
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut lines = BufReader::new(exec.stdout.take().context("its output")?).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await??;
+    ensure!(line.as_deref() == Some("connected"), "{line:?}");
+    let log = ["logs", "--no-log-prefix", "db"];
+    let before = lab.expect(&log).await?;
+    lab.expect(&["stop", "db"]).await?;
+    let client = tokio::time::timeout(PATIENCE, exec.wait_with_output()).await??;
+    ensure!(!client.status.success(), "the client outlived its server");
+    lab.expect(&["start", "db"]).await?;
+    let after = lab.expect(&log).await?;
+    let said = after
+        .strip_prefix(&before)
+        .context("the log was begun anew")?;
+    ensure!(
+        said.contains("received fast shutdown request")
+            && said.contains("database system was shut down at")
+            && !said.contains("was interrupted")
+            && !said.contains("not properly shut down"),
+        "it had to recover: {said}"
+    );
     Ok(())
 }
 
@@ -154,125 +147,4 @@ async fn reaches(lab: &Lab<'_>, from: &str, to: &str) -> Result<bool> {
         .exec(from, &["perl", "-MIO::Socket::INET", "-e", dial, to])
         .await?;
     Ok(output.status.success())
-}
-
-fn written(setting: &Setting, name: &str, text: &str) -> Result<PathBuf> {
-    let folder = setting.folder(name)?;
-    std::fs::write(folder.join("whole"), "a whole file\n")?;
-    let file = folder.join("compose.yaml");
-    std::fs::write(&file, text)?;
-    Ok(file)
-}
-
-async fn words(setting: &Setting) -> Result<()> {
-    let file = written(setting, "words", WORDS)?;
-    std::fs::write(file.with_file_name(".env"), "TOKEN=from-dotenv\n")?;
-    let lab = Lab::new(setting, "words", file)?;
-    let up = lab.run(&UP).await?;
-    let told = said(&up);
-    ensure!(up.status.success(), "{told}");
-    ensure!(
-        told.contains("compose.yaml:15:27: the variable `NOWHERE_SET` is not set")
-            && told.contains("`host.docker.internal` the host's address"),
-        "says nothing of what it leaves out: {told}"
-    );
-    for (instance, script, expected) in [
-        ("one-1", "cat /run/secrets/own-name", "from-dotenv"),
-        ("one-1", "cat /run/secrets/whole", "a whole file\n"),
-        ("one-1", "cat /etc/motd", "hello from-dotenv\n"),
-        ("one-1", "cat /proc/sys/net/ipv4/tcp_keepalive_time", "77\n"),
-        (
-            "one-1",
-            "awk '/open files/ {print $4, $5}' /proc/1/limits",
-            "99 99\n",
-        ),
-        ("one-1", "df -k /dev/shm | awk 'NR==2 {print $2}'", "1024\n"),
-        ("one-1", "echo $UNSET", "<>\n"),
-        ("one-1", "touch /scratch/x && ls /scratch", "x\n"),
-        ("two-1", "ls /scratch", ""),
-        (
-            "one-1",
-            "getent hosts elsewhere | awk '{print $1}'",
-            "192.0.2.7\n",
-        ),
-        ("two-1", "cat /etc/motd", "hello from-dotenv\n"),
-        (
-            "two-1",
-            "getent hosts first linked the-one one-1 | wc -l",
-            "4\n",
-        ),
-        ("three-1", "getent hosts the-one one | wc -l", "2\n"),
-        // An alias holds in its network, and a link for its service.
-        ("three-1", "getent hosts first linked two | wc -l", "0\n"),
-        ("one-1", "getent hosts two three the-two | wc -l", "3\n"),
-    ] {
-        let output = lab.exec(instance, &["/bin/sh", "-c", script]).await?;
-        let out = String::from_utf8_lossy(&output.stdout);
-        ensure!(out == expected, "{instance}: {script}: {}", said(&output));
-    }
-    ensure!(
-        lab.status().await?["instances"]
-            .as_array()
-            .is_some_and(|all| all.len() == 3),
-        "a service whose profile is off runs"
-    );
-    lab.expect(&["down"]).await?;
-    Ok(())
-}
-
-async fn refusals(setting: &Setting) -> Result<()> {
-    for (name, text, code, says) in [
-        (
-            "image-alone",
-            "services:\n  proxy:\n    image: nginx:1\n",
-            64,
-            "x-netns: { run: { exec: [nginx, -g, \"daemon off;\"] } }",
-        ),
-        (
-            "arguments",
-            "services:\n  proxy:\n    image: mariadb:10\n    command: --skip-networking\n",
-            64,
-            "x-netns: { run: { exec: [mariadbd, --skip-networking] } }",
-        ),
-        (
-            "program",
-            "services:\n  proxy:\n    image: x\n    command: no-such-program --now\n",
-            69,
-            "x-netns: { run: { exec: [PROGRAM, ARGUMENT] } }",
-        ),
-        (
-            "check",
-            "services:\n  proxy:\n    command: sleep 1\n    healthcheck: { test: [CMD, no-such-check] }\n",
-            69,
-            "no-such-check",
-        ),
-        (
-            "secret",
-            "services:\n  proxy:\n    command: sleep 1\n    secrets: [s]\nsecrets: { s: { file: ./gone } }\n",
-            69,
-            "gone, which is not on this machine",
-        ),
-        (
-            "privileged",
-            "services: \n  proxy: { command: sleep 1, privileged: true }\n",
-            64,
-            "a sandbox has no privileges",
-        ),
-    ] {
-        let lab = Lab::new(
-            setting,
-            "refused",
-            written(setting, &format!("foreign-{name}"), text)?,
-        )?;
-        let told = lab.refused(code, &UP).await?;
-        ensure!(
-            told.contains(says) && told.contains("compose.yaml:2:3"),
-            "{name}: {told}"
-        );
-        ensure!(
-            !lab.state().join("lock").exists(),
-            "{name}: a lab was begun"
-        );
-    }
-    Ok(())
 }

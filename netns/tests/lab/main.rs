@@ -15,6 +15,7 @@ mod delegation;
 mod dial;
 mod examples;
 mod faults;
+mod foreign;
 mod groups;
 mod holdings;
 mod instance;
@@ -58,6 +59,7 @@ enum Story {
     Names,
     Doctor,
     Examples,
+    Foreign,
     Faults,
     Limits,
     Starting,
@@ -82,6 +84,7 @@ const STORIES: &[(&str, Story)] = &[
     ("names", Story::Names),
     ("doctor", Story::Doctor),
     ("examples", Story::Examples),
+    ("foreign", Story::Foreign),
     ("faults", Story::Faults),
     ("limits", Story::Limits),
     ("starting", Story::Starting),
@@ -107,6 +110,7 @@ impl Story {
             Self::Names => names::tell(steps, setting).await,
             Self::Doctor => machine::tell(steps, setting).await,
             Self::Examples => examples::tell(steps, setting).await,
+            Self::Foreign => foreign::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,
             Self::Limits => limits::tell(steps, setting).await,
             Self::Starting => starting::tell(steps, setting).await,
