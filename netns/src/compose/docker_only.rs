@@ -1,4 +1,5 @@
-//! The one table of keys that only mean something to Docker: read over without a word, each for the reason given.
+//! The one table of keys that only mean something to Docker: read over without a word, each for the reason given. What would change
+//! how a service runs is not here: it is understood, refused (`unsupported`) or said (`differs`).
 
 /// Where a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,8 +9,10 @@ pub(super) enum Scope {
     ServiceNetwork,
     Port,
     Deploy,
+    RestartPolicy,
     Resources,
     Mount,
+    MountedVolume,
     Network,
     Ipam,
     Volume,
@@ -60,16 +63,6 @@ const TABLE: &[(Scope, &str, &str)] = &[
     (Scope::Service, "cpu_percent", "concerns Windows"),
     (
         Scope::Service,
-        "cpu_period",
-        "processors are limited by `cpus`",
-    ),
-    (
-        Scope::Service,
-        "cpu_quota",
-        "processors are limited by `cpus`",
-    ),
-    (
-        Scope::Service,
         "cpu_rt_period",
         "nothing here is scheduled in real time",
     ),
@@ -83,7 +76,6 @@ const TABLE: &[(Scope, &str, &str)] = &[
         "cpu_shares",
         "a weight among containers, no limit",
     ),
-    (Scope::Service, "cpuset", "a placement, no limit"),
     (Scope::Service, "credential_spec", "concerns Windows"),
     (Scope::Service, "develop", "concerns `docker compose watch`"),
     (
@@ -111,11 +103,6 @@ const TABLE: &[(Scope, &str, &str)] = &[
         "group_add",
         "a sandbox has one user and one group",
     ),
-    (
-        Scope::Service,
-        "init",
-        "PID 1 of a sandbox is its program, orphans go to the lab's first process",
-    ),
     (Scope::Service, "isolation", "concerns Windows"),
     (Scope::Service, "label_file", "nothing here reads them"),
     (Scope::Service, "labels", "nothing here reads them"),
@@ -139,7 +126,6 @@ const TABLE: &[(Scope, &str, &str)] = &[
         "mem_swappiness",
         "concerns a scheduler under pressure",
     ),
-    (Scope::Service, "memswap_limit", "swap is the machine's"),
     (
         Scope::Service,
         "oom_kill_disable",
@@ -220,13 +206,18 @@ const TABLE: &[(Scope, &str, &str)] = &[
     (Scope::Deploy, "labels", "nothing here reads them"),
     (Scope::Deploy, "mode", "concerns Swarm"),
     (Scope::Deploy, "placement", "concerns Swarm"),
-    (
-        Scope::Deploy,
-        "restart_policy",
-        "concerns Swarm; `restart` is what counts here",
-    ),
     (Scope::Deploy, "rollback_config", "concerns Swarm"),
     (Scope::Deploy, "update_config", "concerns Swarm"),
+    (
+        Scope::RestartPolicy,
+        "delay",
+        "Compose waits as it sees fit too, longer each time",
+    ),
+    (
+        Scope::RestartPolicy,
+        "window",
+        "Compose counts every restart too",
+    ),
     (
         Scope::Resources,
         "reservations",
@@ -238,7 +229,12 @@ const TABLE: &[(Scope, &str, &str)] = &[
         "propagation and SELinux labels do not reach into a sandbox",
     ),
     (Scope::Mount, "consistency", "concerns Docker Desktop"),
-    (Scope::Mount, "volume", "there is no image to copy from"),
+    (Scope::MountedVolume, "labels", "nothing here reads them"),
+    (
+        Scope::MountedVolume,
+        "nocopy",
+        "there is no image to copy from",
+    ),
     (Scope::Network, "attachable", "concerns Swarm"),
     (Scope::Network, "driver", "every network is a Linux bridge"),
     (
@@ -263,7 +259,7 @@ const TABLE: &[(Scope, &str, &str)] = &[
     (
         Scope::Volume,
         "driver_opts",
-        "volumes are folders of the lab's state",
+        "volumes are folders of the lab's state; a `device` in it is refused",
     ),
     (Scope::Volume, "labels", "nothing here reads them"),
     (

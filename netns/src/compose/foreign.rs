@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::plan::{Scale, plan};
 
-fn read_with(text: &str, env: &[(&str, &str)]) -> Result<Project, Vec<Diagnostic>> {
+pub(super) fn read_with(text: &str, env: &[(&str, &str)]) -> Result<Project, Vec<Diagnostic>> {
     let source = Source {
         path: "c.yml".into(),
         text: text.to_owned(),
@@ -17,12 +17,12 @@ fn read_with(text: &str, env: &[(&str, &str)]) -> Result<Project, Vec<Diagnostic
     read(vec![source], Path::new("/stack"), &env.collect())
 }
 
-fn good(text: &str) -> Project {
+pub(super) fn good(text: &str) -> Project {
     read_with(text, &[]).unwrap_or_else(|found| panic!("{}", found[0]))
 }
 
 /// Every error as `line:column message; remedy`.
-fn bad(text: &str) -> Vec<String> {
+pub(super) fn bad(text: &str) -> Vec<String> {
     let found = read_with(text, &[]).expect_err(text);
     found
         .iter()
@@ -66,15 +66,18 @@ fn an_image_alone_is_refused_with_the_line_to_add() {
 #[test]
 fn a_variable_that_is_not_set_is_empty_and_told_once() {
     let project = good(
-        "services:\n  a: {image: redis, user: \"<$NO>\", hostname: \"h${NO}\"}\n  b: {image: redis, user: $NO2}\n",
+        "services:\n  a: {image: redis, working_dir: \"<$NO>\", hostname: \"h${NO}\"}\n  b: {image: redis, working_dir: $NO2}\n",
     );
-    assert_eq!(project.services["a"].user.as_deref(), Some("<>"));
+    assert_eq!(
+        project.services["a"].working_dir.as_deref(),
+        Some(Path::new("<>"))
+    );
     let told: Vec<String> = project.warnings.iter().map(Diagnostic::warning).collect();
     assert_eq!(
         told,
         [
-            "warning: c.yml:2:27: the variable `NO` is not set; an empty text takes its place",
-            "warning: c.yml:3:27: the variable `NO2` is not set; an empty text takes its place",
+            "warning: c.yml:2:34: the variable `NO` is not set; an empty text takes its place",
+            "warning: c.yml:3:34: the variable `NO2` is not set; an empty text takes its place",
         ]
     );
 }

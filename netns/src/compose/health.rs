@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::docker_only::Scope;
 use super::model::{Condition, Dependency, Healthcheck, Restart};
 use super::node::{Node, Value};
 use super::reader::Reader;
@@ -152,6 +153,46 @@ impl Reader<'_> {
             self.is_service(at, name, &format!("`{service}` depends on"))
         });
         dependencies
+    }
+
+    /// `deploy.restart_policy`, in whose words Compose takes `restart` too. Without a `condition` the specification says `any`.
+    pub(super) fn restart_policy(&mut self, node: &Node) -> Option<Restart> {
+        if node.value == Value::Null {
+            return None;
+        }
+        let known = ["condition", "max_attempts"];
+        let fields = self.fields(node, "restart_policy", Some(Scope::RestartPolicy), &known);
+        let mut restart = Some(Restart::Always);
+        if let Some((_, node)) = fields.get("condition") {
+            restart = self.parsed(
+                node,
+                "condition",
+                "none, on-failure or any",
+                |text| match text {
+                    "none" => Some(Restart::No),
+                    "on-failure" => Some(Restart::OnFailure { max_retries: None }),
+                    "any" => Some(Restart::Always),
+                    _ => None,
+                },
+            );
+        }
+        let attempts = fields.get("max_attempts").and_then(|(key, node)| {
+            let attempts = self.number(node, "max_attempts", 0, u32::MAX)?;
+            // None at all is no bound, as in Docker.
+            (attempts > 0).then_some((key.at, attempts))
+        });
+        match (&mut restart, attempts) {
+            (Some(Restart::OnFailure { max_retries }), Some((_, attempts))) => {
+                *max_retries = Some(attempts);
+            }
+            (Some(Restart::Always), Some((at, _))) => self.warn(
+                at,
+                "max_attempts bounds restarts after failures only, and the condition is `any`: it is started again without end",
+                "write condition: on-failure (Compose itself refuses to start this)",
+            ),
+            _ => {}
+        }
+        restart
     }
 
     /// The restart policy.

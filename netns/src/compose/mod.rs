@@ -1,11 +1,13 @@
 //! Reads the subset of the Compose Specification that the lab can run; refuses the rest by name, line and column.
 //!
-//! Nothing is ever ignored in silence: a key is understood, or listed in the table of Docker's own with the reason, or an error.
+//! Nothing is ever ignored in silence: a key is understood, or listed in the table of Docker's own with the reason, or an error. What
+//! runs all the same, and otherwise than on Docker, is said as a warning.
 //! All errors of a file are reported together.
 
 mod attachment;
 mod check;
 mod diagnostic;
+mod differs;
 mod docker_only;
 mod dotenv;
 mod environment;
@@ -18,6 +20,7 @@ mod health;
 mod image;
 mod interpolate;
 mod kernel_settings;
+mod limits;
 mod merge;
 mod model;
 mod mounts;
@@ -263,6 +266,8 @@ pub fn is_project_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod bounds;
+#[cfg(test)]
+mod differs_tests;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]

@@ -84,8 +84,11 @@ impl Reader<'_> {
             node,
             what,
             Some(Scope::Mount),
-            &["type", "source", "target", "read_only", "tmpfs"],
+            &["type", "source", "target", "read_only", "tmpfs", "volume"],
         );
+        if let Some((_, node)) = fields.get("volume") {
+            self.fields(node, "volume", Some(Scope::MountedVolume), &[]);
+        }
         let value = |key: &str| fields.get(key).map(|(_, value)| *value);
         for key in ["type", "target"] {
             if value(key).is_none() {

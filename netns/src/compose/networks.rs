@@ -207,6 +207,9 @@ impl Reader<'_> {
                     Some(Scope::Volume),
                     &["external"],
                 );
+                if let Some(options) = value.get("driver_opts").filter(|_| !self.for_swarm) {
+                    self.device(options);
+                }
                 if let Some((key, value)) = fields.get("external")
                     && self.boolean(value, "external") == Some(true)
                 {
@@ -220,6 +223,29 @@ impl Reader<'_> {
             names.insert(key.name.clone());
         }
         names
+    }
+
+    /// What Docker's own driver would mount in a volume's place: here it would be an empty folder, without a word.
+    fn device(&mut self, options: &Node) {
+        let Some(node) = options.get("device") else {
+            return;
+        };
+        let Some(device) = self.text(node, "device") else {
+            return;
+        };
+        let is_memory = |node: &Node| matches!(&node.value, Value::Scalar(kind) if kind == "tmpfs");
+        let remedy = if options.get("type").is_some_and(is_memory) {
+            "remove the volume, and write in the services: tmpfs: [/TARGET]".to_owned()
+        } else if device.starts_with(['/', '.', '~']) {
+            format!("remove the volume, and write in the services: volumes: [\"{device}:/TARGET\"]")
+        } else {
+            "remove the volume, mount it on this machine, and write in the services: volumes: [\"/FOLDER:/TARGET\"]".to_owned()
+        };
+        self.error(
+            node.at,
+            format!("a volume with the device `{device}` is not supported: volumes are folders of the lab's state"),
+            remedy,
+        );
     }
 
     /// Names become folders, namespaces and host names, so they are held to the specification's letters.

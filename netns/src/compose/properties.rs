@@ -131,10 +131,16 @@ fn keys() -> Vec<(&'static str, Vec<Value>)> {
             vec![
                 json!({"replicas": 3, "resources": {"limits": {"cpus": "0.25", "memory": "1.5k", "pids": 9}}}),
                 json!({"replicas": 0}),
+                json!({"restart_policy": {"condition": "on-failure", "max_attempts": 2, "delay": "1s"}}),
+                json!({"restart_policy": {}}),
             ],
         ),
         ("scale", vec![json!(2)]),
         ("cpus", vec![json!(1.75)]),
+        ("cpu_quota", vec![json!(33333), json!(-1)]),
+        ("cpu_period", vec![json!(7000)]),
+        ("init", vec![json!(true), json!(false)]),
+        ("memswap_limit", vec![json!("1g")]),
         (
             "ulimits",
             vec![

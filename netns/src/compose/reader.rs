@@ -15,6 +15,8 @@ pub(super) struct Reader<'a> {
     pub(super) env: &'a BTreeMap<String, String>,
     /// What relative paths start from.
     pub(super) dir: &'a Path,
+    /// Whether it is read to write the Swarm file: what the raw way alone cannot do is no error then.
+    pub(super) for_swarm: bool,
     /// The services that are on.
     pub(super) services: BTreeSet<String>,
     /// The services that are off, because none of their profiles is on.
@@ -43,6 +45,7 @@ impl<'a> Reader<'a> {
             sources,
             env,
             dir,
+            for_swarm: false,
             services: BTreeSet::new(),
             off: BTreeSet::new(),
             published: 0,

@@ -9,17 +9,17 @@ use nix::sys::signal::Signal;
 
 use super::docker_only::Scope;
 use super::image;
-use super::model::{Alias, FileKind, GivenFile, Limits, Network, Restart, Service};
+use super::limits::MOST_REPLICAS;
+use super::model::{Alias, FileKind, GivenFile, Network, Restart, Service};
 use super::node::{Key, Node};
 use super::reader::Reader;
-
-/// Most instances of one service.
-const MOST_REPLICAS: u32 = 1000;
 
 const KNOWN: &[&str] = &[
     "command",
     "configs",
     "container_name",
+    "cpu_period",
+    "cpu_quota",
     "cpus",
     "depends_on",
     "deploy",
@@ -32,6 +32,7 @@ const KNOWN: &[&str] = &[
     "healthcheck",
     "hostname",
     "image",
+    "init",
     "links",
     "mem_limit",
     "network_mode",
@@ -123,19 +124,17 @@ impl Reader<'_> {
                 );
             }
         }
-        let (mut replicas, mut limits) =
-            get("deploy").map_or((1, Limits::default()), |node| self.deploy(node));
-        for (key, node) in ["scale", "mem_limit", "cpus", "pids_limit"]
-            .into_iter()
-            .filter_map(|key| Some((key, get(key)?)))
-        {
-            match key {
-                "scale" => replicas = self.number(node, "scale", 0, MOST_REPLICAS).unwrap_or(1),
-                "mem_limit" => limits.memory = self.bytes(node, key),
-                "cpus" => limits.cpus = self.cpus(node),
-                _ => limits.pids = self.number(node, key, 1, u32::MAX),
-            }
+        let deploy = get("deploy")
+            .map(|node| self.deploy(node))
+            .unwrap_or_default();
+        let replicas = get("scale").map_or(deploy.replicas, |node| {
+            self.number(node, "scale", 0, MOST_REPLICAS).unwrap_or(1)
+        });
+        let limits = self.limits(deploy.limits, &get);
+        if let Some(node) = get("init") {
+            self.init(node);
         }
+        let user = get("user").and_then(|node| self.user(node, &run, image.as_deref()));
 
         let (attachment, mut aliases) = self.attachment(
             &name,
@@ -160,7 +159,6 @@ impl Reader<'_> {
         let links = get("links")
             .map(|node| self.links(node, &name, &mut depends_on))
             .unwrap_or_default();
-
         let stop_signal = get("stop_signal")
             .and_then(|node| self.signal(node))
             .unwrap_or_else(|| image::stop_signal(&run, image.as_deref()).to_owned());
@@ -192,8 +190,12 @@ impl Reader<'_> {
             depends_on,
             healthcheck: get("healthcheck")
                 .and_then(|node| self.healthcheck(node, &within("healthcheck"))),
+            // As in Compose, what `deploy` says of it wins.
             restart: get("restart")
                 .and_then(|node| self.restart(node))
+                .into_iter()
+                .chain(deploy.restart)
+                .next_back()
                 .unwrap_or(Restart::No),
             stop_signal,
             stop_grace_period: get("stop_grace_period")
@@ -201,9 +203,7 @@ impl Reader<'_> {
                 .unwrap_or(Duration::from_secs(10)),
             mounts,
             limits,
-            user: get("user")
-                .and_then(|node| self.text(node, "user"))
-                .map(str::to_owned),
+            user,
             working_dir: get("working_dir")
                 .and_then(|node| self.text(node, "working_dir"))
                 .map(PathBuf::from),
@@ -214,43 +214,6 @@ impl Reader<'_> {
             at: key.at,
             name,
         }
-    }
-
-    /// `deploy`: the number of instances and what each may use.
-    fn deploy(&mut self, node: &Node) -> (u32, Limits) {
-        let fields = self.fields(
-            node,
-            "deploy",
-            Some(Scope::Deploy),
-            &["replicas", "resources"],
-        );
-        let replicas = fields
-            .get("replicas")
-            .and_then(|(_, node)| self.number(node, "replicas", 0, MOST_REPLICAS))
-            .unwrap_or(1);
-        let mut limits = Limits::default();
-        if let Some((_, node)) = fields.get("resources") {
-            let fields = self.fields(node, "resources", Some(Scope::Resources), &["limits"]);
-            if let Some((_, node)) = fields.get("limits") {
-                let fields = self.fields(node, "limits", None, &["cpus", "memory", "pids"]);
-                limits.cpus = fields.get("cpus").and_then(|(_, node)| self.cpus(node));
-                limits.memory = fields
-                    .get("memory")
-                    .and_then(|(_, node)| self.bytes(node, "memory"));
-                limits.pids = fields
-                    .get("pids")
-                    .and_then(|(_, node)| self.number(node, "pids", 1, u32::MAX));
-            }
-        }
-        (replicas, limits)
-    }
-
-    fn cpus(&mut self, node: &Node) -> Option<f64> {
-        self.parsed(node, "cpus", "a number above zero such as 0.5", |text| {
-            text.parse()
-                .ok()
-                .filter(|cpus: &f64| cpus.is_finite() && *cpus > 0.0)
-        })
     }
 
     fn signal(&mut self, node: &Node) -> Option<String> {

@@ -76,6 +76,11 @@ const TABLE: &[(Scope, &str, &str)] = &[
         "ipv6_address",
         "remove it: a lab's networks are IPv4",
     ),
+    (
+        Scope::MountedVolume,
+        "subpath",
+        "mount the whole volume, or a folder of this machine: { type: bind, source: ./FOLDER, target: ... }",
+    ),
 ];
 
 /// What to do about a key that is known and not supported.

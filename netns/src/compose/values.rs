@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
+use super::differs;
 use super::docker_only::{self, Scope};
 use super::nearest::nearest;
 use super::node::{Key, Node, Value};
@@ -12,8 +13,8 @@ use super::units;
 use super::unsupported;
 
 impl Reader<'_> {
-    /// The entries of a mapping whose keys are all in `known` or in the table of Docker's own (`x-` keys are skipped). Nothing counts
-    /// as an empty mapping.
+    /// The entries of a mapping whose keys are all in `known` or in the tables of Docker's own and of what differs (`x-` keys are
+    /// skipped). Nothing counts as an empty mapping.
     pub(super) fn fields<'n>(
         &mut self,
         node: &'n Node,
@@ -25,6 +26,14 @@ impl Reader<'_> {
         for (key, value) in self.entries(node, what) {
             if known.contains(&key.name.as_str()) {
                 fields.insert(key.name.as_str(), (key, value));
+            } else if let Some((differs, remedy)) =
+                scope.and_then(|scope| differs::told(scope, &key.name))
+            {
+                self.warn(
+                    key.at,
+                    format!("{what} has `{}`, and {differs}", key.name),
+                    remedy,
+                );
             } else if !key.name.starts_with("x-")
                 && !scope.is_some_and(|scope| docker_only::contains(scope, &key.name))
             {

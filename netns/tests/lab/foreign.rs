@@ -54,6 +54,18 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step(
+            "what runs otherwise than on Docker is said where it stands, and nothing else is",
+            differs(setting),
+        )
+        .await;
+    steps
+        .step(
+            "what Docker's files say in other words holds",
+            other_words(setting),
+        )
+        .await;
+    steps
+        .step(
             "what cannot run is refused before anything is touched, with the line to add",
             refusals(setting),
         )
@@ -124,6 +136,78 @@ async fn words(setting: &Setting) -> Result<()> {
     Ok(())
 }
 
+/// Keys that Docker heeds and a lab does not: each row with what is said of it, and nothing where nothing differs.
+async fn differs(setting: &Setting) -> Result<()> {
+    for (key, says) in [
+        ("user: root", "and nothing is root in a sandbox"),
+        ("user: \"1000:1000\"", "is its one user, 65532"),
+        ("user: 65532", ""),
+        ("init: true", "here the program itself is PID 1"),
+        ("init: false", ""),
+        ("cpuset: \"0\"", "may run on every processor"),
+        ("memswap_limit: 1g", "as much as its limit of memory"),
+        (
+            "deploy: { restart_policy: { condition: any, max_attempts: 3 } }",
+            "started again without end",
+        ),
+        (
+            "deploy: { restart_policy: { condition: any, delay: 5s } }",
+            "",
+        ),
+        ("cpu_quota: 50000", ""),
+    ] {
+        let text = format!("services:\n  a:\n    command: sleep 1\n    {key}\n");
+        let lab = Lab::new(setting, "differs", written(setting, "differs", &text)?)?;
+        let config = lab.run(&["config"]).await?;
+        ensure!(config.status.success(), "{key}: {}", said(&config));
+        let told = String::from_utf8_lossy(&config.stderr);
+        if says.is_empty() {
+            ensure!(told.is_empty(), "{key}: {told}");
+        } else {
+            ensure!(
+                told.contains("compose.yaml:4:")
+                    && told.contains(says)
+                    && told.lines().count() == 1,
+                "{key}: {told}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Limits and restarts as older files and Swarm's write them.
+const OTHER_WORDS: &str = r#"
+services:
+  fails:
+    command: ["sh", "-c", "id -u; exit 3"]
+    restart: always
+    user: root
+    deploy: { restart_policy: { condition: on-failure, max_attempts: 2 } }
+  half:
+    command: sleep 3600
+    cpu_quota: 50000
+    stop_grace_period: 100ms
+"#;
+
+async fn other_words(setting: &Setting) -> Result<()> {
+    let file = written(setting, "other-words", OTHER_WORDS)?;
+    let lab = Lab::new(setting, "other-words", file)?;
+    let printed = lab.expect(&["config"]).await?;
+    ensure!(
+        printed.contains("cpus: \"0.5\"") && printed.contains("restart: on-failure:2"),
+        "{printed}"
+    );
+    // It gives up on it; the last logs stay.
+    let told = lab.refused(1, &UP).await?;
+    ensure!(told.contains("fails-1"), "{told}");
+    let log = lab.expect(&["logs", "--no-log-prefix", "fails"]).await?;
+    ensure!(
+        log == "65532\n".repeat(3),
+        "not started again twice, or not as 65532: {log}"
+    );
+    Ok(())
+}
+
 async fn refusals(setting: &Setting) -> Result<()> {
     for (name, text, code, says) in [
         (
@@ -162,6 +246,24 @@ async fn refusals(setting: &Setting) -> Result<()> {
             64,
             "a sandbox has no privileges",
         ),
+        (
+            "device",
+            "volumes: { v: { driver_opts: {\n  device: /srv/v, type: none, o: bind } } }\nservices: { a: { command: sleep 1, volumes: [v:/v] } }\n",
+            64,
+            "volumes: [\"/srv/v:/TARGET\"]",
+        ),
+        (
+            "subpath",
+            "services: { a: { command: sleep 1, volumes: [{ type: volume, target: /v, volume: {\n  subpath: x } }] } }\n",
+            64,
+            "mount the whole volume",
+        ),
+        (
+            "limits",
+            "services: { a: { command: sleep 1, cpus: 1, cpu_quota:\n  50000 } }\n",
+            64,
+            "processors are limited twice",
+        ),
     ] {
         let lab = Lab::new(
             setting,
@@ -170,7 +272,7 @@ async fn refusals(setting: &Setting) -> Result<()> {
         )?;
         let told = lab.refused(code, &UP).await?;
         ensure!(
-            told.contains(says) && told.contains("compose.yaml:2:3"),
+            told.contains(says) && told.contains("compose.yaml:2:"),
             "{name}: {told}"
         );
         ensure!(

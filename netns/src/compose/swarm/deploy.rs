@@ -203,10 +203,15 @@ fn resources(service: &Node, stated: &Layers<'_>) -> Item {
     Item::Map(entries)
 }
 
-/// `restart` in Swarm's words, unless those are there.
+/// `restart` in Swarm's words, unless those are there. As everywhere, a policy of the service's own replaces `restart`.
 fn restart_policy(read: &Node, stated: &Layers<'_>) -> Item {
-    let restart = match read.get("restart").map(|node| &node.value) {
-        Some(Value::Scalar(text)) => text.as_str(),
+    let own = read
+        .get("deploy")
+        .and_then(|deploy| deploy.get("restart_policy"))
+        .filter(|own| own.value != Value::Null);
+    let restart = match (own, read.get("restart").map(|node| &node.value)) {
+        (Some(_), _) => "always",
+        (None, Some(Value::Scalar(text))) => text.as_str(),
         _ => "no",
     };
     let (condition, attempts) = match restart.split_once(':').unwrap_or((restart, "")) {

@@ -56,6 +56,7 @@ pub fn generate(
         super::one_line_end(&mut source.text);
     }
     let mut reader = Reader::new(&sources, dir, env);
+    reader.for_swarm = true;
     let text = reader.merged().and_then(|mut raw| {
         let mut read = raw.clone();
         reader.substitute(&mut read);

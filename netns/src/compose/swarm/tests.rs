@@ -186,3 +186,27 @@ secrets:
         made_here
     );
 }
+
+#[test]
+fn a_policy_of_the_services_own_replaces_restart() {
+    for (keys, expected) in [
+        (
+            "restart: 'no', deploy: {restart_policy: {delay: 9s}}",
+            "condition: any, delay: 9s",
+        ),
+        (
+            "restart: always, deploy: {restart_policy: {condition: none}}",
+            "condition: none, delay: 2s",
+        ),
+        (
+            "restart: on-failure:3, x-swarm: {deploy: {restart_policy: {delay: 9s}}}",
+            "condition: on-failure, delay: 9s, max_attempts: 3",
+        ),
+    ] {
+        let file = made(&format!("services: {{a: {{image: redis, {keys}}}}}"), &[]).unwrap();
+        assert!(
+            file.contains(&format!("restart_policy: {{ {expected} }}")),
+            "{file}"
+        );
+    }
+}
