@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
+use super::opened::{cross, pairs, rules};
 use super::project;
 use crate::plan::*;
 
@@ -79,18 +80,6 @@ fn file(
     )
 }
 
-/// The addresses of `saddr` or `daddr` in a rule.
-fn operand(rule: &str, key: &str) -> BTreeSet<Ipv4Addr> {
-    let after = rule.split_once(key).unwrap().1.trim_start();
-    let list = after.strip_prefix('{').map_or_else(
-        || after.split(' ').next().unwrap(),
-        |rest| rest.split('}').next().unwrap(),
-    );
-    list.split(',')
-        .map(|address| address.trim().parse().unwrap())
-        .collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
@@ -124,27 +113,20 @@ proptest! {
     #[test]
     fn every_declared_flow_has_one_rule_and_no_undeclared_pair_any((services, flows) in stacks()) {
         let plan = plan(&project(&file(&services, &flows, false)), &Scale::new()).unwrap();
-        let rules: Vec<&str> = plan.ruleset.lines().filter(|line| line.contains(" ct state new ")).collect();
-        prop_assert_eq!(rules.len(), flows.len());
-        let of = |name: &str| -> Vec<Ipv4Addr> {
-            let own = plan.instances.iter().filter(|instance| instance.service == name);
+        prop_assert_eq!(rules(&plan.ruleset).len(), flows.len());
+        let of = |index: usize| -> Vec<Ipv4Addr> {
+            if index == services.len() {
+                return vec![WORLD_ADDRESS.addr()];
+            }
+            let own = plan.instances.iter().filter(|instance| instance.service == name(index));
             own.map(|instance| instance.link.as_ref().unwrap().address.addr()).collect()
         };
-        for from in 0..=services.len() {
-            let sources = if from == services.len() { vec![WORLD_ADDRESS.addr()] } else { of(&name(from)) };
-            for to in 0..services.len() {
-                for port in 1..4 {
-                    for (source, destination) in sources.iter().flat_map(|source| of(&name(to)).into_iter().map(move |to| (*source, to))) {
-                        let accepting = rules.iter().filter(|rule| {
-                            rule.contains(&format!(" tcp dport {port} "))
-                                && operand(rule, "ip saddr").contains(&source)
-                                && operand(rule, "ip daddr").contains(&destination)
-                        });
-                        prop_assert_eq!(accepting.count(), usize::from(flows.contains(&(from, to, port))));
-                    }
-                }
-            }
+        let mut declared = BTreeSet::new();
+        for (from, to, port) in &flows {
+            let opening = Some(("tcp".to_owned(), *port));
+            declared.extend(cross(&of(*from), &of(*to)).into_iter().map(|(from, to)| (from, to, opening.clone())));
         }
+        prop_assert_eq!(pairs(&plan.ruleset), declared);
     }
 
     #[test]
@@ -277,14 +259,13 @@ proptest! {
         for (old, new) in before.instances.iter().map(|old| (old, after.instance(&old.name).unwrap())) {
             prop_assert_eq!(old, new);
         }
-        let rules = |plan: &Plan| plan.ruleset.lines().filter(|line| line.contains(" ct state new ")).map(str::to_owned).collect::<Vec<_>>();
-        for (old, new) in rules(&before).iter().zip(&rules(&after)) {
-            prop_assert_eq!(operand(old, "ip daddr"), operand(new, "ip daddr"));
-            let mut sources = operand(old, "ip saddr");
-            if new.contains(&format!("\"{} ->", name(0))) {
-                sources.insert(address);
+        let (old, new) = (rules(&before.ruleset), rules(&after.ruleset));
+        prop_assert_eq!(old.len(), new.len());
+        for (mut old, new) in old.into_iter().zip(new) {
+            if new.comment.starts_with(&format!("{} ->", name(0))) {
+                old.sources.insert(address);
             }
-            prop_assert_eq!(sources, operand(new, "ip saddr"));
+            prop_assert_eq!(old, new);
         }
         prop_assert_eq!(before.publish, after.publish);
     }

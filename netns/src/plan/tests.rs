@@ -277,5 +277,9 @@ fn without_flows_mates_reach_each_other_on_every_port() {
     );
 }
 
+#[path = "opened.rs"]
+mod opened;
 #[path = "properties.rs"]
 mod properties;
+#[path = "shared_properties.rs"]
+mod shared_properties;
