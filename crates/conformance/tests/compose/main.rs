@@ -21,10 +21,14 @@ mod egress;
 mod engine;
 mod flat;
 mod hardening;
+#[path = "../shared/held.rs"]
+mod held;
 mod images;
 #[path = "../shared/instead.rs"]
 mod instead;
 mod leftovers;
+#[path = "../shared/members.rs"]
+mod members;
 mod old;
 mod preflight;
 mod promises;

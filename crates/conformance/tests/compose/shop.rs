@@ -124,7 +124,7 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
         steps
             .step(
                 "PostgreSQL and Redis can call none of the services",
-                async { tried.keeps_stores_passive(&stack) },
+                async { tried.keeps_stores_passive(&stack.config) },
             )
             .await;
     }

@@ -192,7 +192,7 @@ async fn rows(rehearsal: &Rehearsal) -> Result<Rows> {
     .await
 }
 
-async fn order(rehearsal: &Rehearsal) -> Result<()> {
+pub(crate) async fn order(rehearsal: &Rehearsal) -> Result<()> {
     let order =
         json!({"customer_id": "the-swarm-test", "items": [{"product_id": "1", "quantity": 1}]});
     let answer = reqwest::Client::new()

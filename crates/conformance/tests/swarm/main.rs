@@ -14,10 +14,14 @@ mod backup;
 mod command;
 #[path = "../shared/customers.rs"]
 mod customers;
+#[path = "../shared/held.rs"]
+mod held;
 #[path = "../shared/instead.rs"]
 mod instead;
 mod leftovers;
 mod loss;
+#[path = "../shared/members.rs"]
+mod members;
 mod refusals;
 mod rehearsal;
 #[path = "../shared/renewal.rs"]
@@ -26,6 +30,8 @@ mod rollback;
 mod rotation;
 #[path = "../shared/rows.rs"]
 mod rows;
+mod task;
+mod tiers;
 #[path = "../shared/untagged.rs"]
 mod untagged;
 mod updates;
@@ -42,7 +48,7 @@ use crate::rehearsal::{HOSTS, Rehearsal};
 
 /// What is told on the hosts, by the names that a filter chooses by, in the order of telling.
 const STORIES: &[&str] = &[
-    "refusals", "contract", "wire", "backup", "rotation", "updates", "rollback", "loss",
+    "refusals", "contract", "wire", "tiers", "updates", "rollback", "backup", "rotation", "loss",
 ];
 
 fn main() -> ExitCode {
@@ -120,6 +126,7 @@ async fn told_on(rehearsal: &Rehearsal, chosen: &[&str], steps: &mut Steps) {
         match *story {
             "contract" => contract(steps, rehearsal).await,
             "wire" => wire::tell(steps, rehearsal).await,
+            "tiers" => tiers::tell(steps, rehearsal).await,
             "backup" => backup::tell(steps, rehearsal).await,
             "rotation" => rotation::tell(steps, rehearsal).await,
             "updates" => updates::tell(steps, rehearsal).await,

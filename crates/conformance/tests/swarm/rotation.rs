@@ -1,13 +1,23 @@
 //! Every secret is made anew while customers order and read: `docker/ops/rotate.sh` on a Swarm.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
 
 use anyhow::{Result, ensure};
 use test_support::Steps;
 
-use crate::command::expect;
+use crate::backup::order;
+use crate::command::{expect, run, said};
 use crate::rehearsal::{HOSTS, Rehearsal, STACK, now};
 use crate::renewal::{self, SECRETS, Secrets};
+
+/// Of the one that is interrupted.
+const ONLY: &str = "orders-password";
+/// `docker` that ends the script when PostgreSQL has that new password and Swarm has been asked to hand it out.
+const DEADLY: &str = r#"#!/bin/sh
+"$REAL_DOCKER" "$@" || exit
+case "$*" in "service update "*underlay_order-service) kill -KILL 0 ;; esac
+"#;
 
 pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
     let told = async {
@@ -31,6 +41,39 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
             replaced(rehearsal, &secrets, &names),
         )
         .await;
+    steps
+        .step(
+            "one that was killed is gone on with",
+            interrupted(rehearsal),
+        )
+        .await;
+}
+
+async fn interrupted(rehearsal: &Rehearsal) -> Result<()> {
+    let (secret, before) = (rehearsal.secret(ONLY)?, names(rehearsal).await?);
+    let deadly = rehearsal.instead_of_docker("deadly-rotation", DEADLY)?;
+    let mut killed = rehearsal.operation("rotate.sh", 1);
+    killed.env("ONLY", ONLY).envs(deadly).process_group(0);
+    let output = run(killed).await?;
+    let is_killed = output.status.code() == Some(137) || output.status.signal() == Some(9);
+    ensure!(is_killed, "{}", said(&output));
+    let minted = rehearsal.secret(ONLY)?;
+    ensure!(minted != secret, "{ONLY} is the one before");
+    let mut again = rehearsal.operation("rotate.sh", 1);
+    again.env("ONLY", ONLY);
+    expect(again).await?;
+    ensure!(rehearsal.secret(ONLY)? == minted, "was minted twice");
+    let now = names(rehearsal).await?;
+    let (gone, new): (Vec<_>, Vec<_>) = (
+        before.difference(&now).collect(),
+        now.difference(&before).collect(),
+    );
+    let is_of_it = |names: &[&String]| matches!(names, [name] if name.contains(ONLY));
+    ensure!(
+        is_of_it(&gone) && is_of_it(&new),
+        "gone from the Swarm are {gone:?}, new {new:?}"
+    );
+    order(rehearsal).await
 }
 
 fn urls(rehearsal: &Rehearsal) -> Vec<String> {

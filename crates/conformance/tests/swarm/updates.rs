@@ -3,8 +3,16 @@
 use anyhow::{Result, ensure};
 use test_support::Steps;
 
+use crate::command::expect;
 use crate::customers::{Noticed, Refused, meanwhile};
-use crate::rehearsal::{HOSTS, Rehearsal, STACK, now};
+use crate::rehearsal::{HOSTS, Rehearsal, STACK, now, tag};
+
+const SERVICES: &[&str] = &[
+    "service-registry",
+    "product-service",
+    "order-service",
+    "api-gateway",
+];
 
 pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
     for service in ["product-service", "order-service", "service-registry"] {
@@ -35,32 +43,69 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
             ),
         );
     }
+    let name = "nor one of everything at once, by `TAG=... make swarm-up`";
+    let everything = upgraded(rehearsal);
+    if let Some((seconds, noticed)) = steps.step(name, everything).await {
+        steps.figure(
+            "everything upgraded",
+            format!("{seconds:.1} s, {} answers, 0 failed", noticed.answered),
+        );
+    }
+    let name = "and nobody notices that a service is rolled back by hand";
+    if let Some((seconds, noticed)) = steps.step(name, rolled_back(rehearsal)).await {
+        steps.figure(
+            "product-service rolled back",
+            format!("{seconds:.1} s, {} answers, 0 failed", noticed.answered),
+        );
+    }
 }
 
-async fn updated(rehearsal: &Rehearsal, service: &str, refused: Refused) -> Result<(f64, Noticed)> {
-    let image = format!("underlay/{service}:next");
-    let name = format!("{STACK}_{service}");
-    let urls: Vec<String> = (1..=HOSTS).map(|host| rehearsal.url(host)).collect();
-    let update = async {
+/// Back to the version that was deployed first: as good as any other.
+async fn upgraded(rehearsal: &Rehearsal) -> Result<(f64, Noticed)> {
+    let upgrade = async {
         let began = now();
-        let before = containers(rehearsal, &name).await?;
-        let arguments = [
-            "service",
-            "update",
-            "--quiet",
-            "--no-resolve-image",
-            "--image",
-            &image,
-            &name,
-        ];
-        rehearsal.docker(1, &arguments).await?;
-        let after = containers(rehearsal, &name).await?;
-        ensure!(after.len() == before.len(), "{after:?}, {before:?} before");
-        let stayed = after.iter().find(|task| before.contains(task));
-        ensure!(stayed.is_none(), "{stayed:?} was not replaced");
+        expect(rehearsal.make("swarm-up")).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        for service in SERVICES {
+            is_of(rehearsal, service, &tag()).await?;
+        }
+        Ok(seconds)
+    };
+    let told = meanwhile(&urls(rehearsal), Refused::TriesTheNext, upgrade).await?;
+    unnoticed(&told.1)?;
+    Ok(told)
+}
+
+async fn rolled_back(rehearsal: &Rehearsal) -> Result<(f64, Noticed)> {
+    let rollback = async {
+        let began = now();
+        let name = format!("{STACK}_product-service");
+        let rollback = ["service", "rollback", "--quiet", &name];
+        rehearsal.docker(1, &rollback).await?;
+        is_of(rehearsal, "product-service", "next").await?;
         Ok(began.elapsed().as_secs_f64())
     };
-    let (seconds, noticed) = meanwhile(&urls, refused, update).await?;
+    let told = meanwhile(&urls(rehearsal), Refused::Fails, rollback).await?;
+    unnoticed(&told.1)?;
+    Ok(told)
+}
+
+/// A service's tasks are to be of this version.
+async fn is_of(rehearsal: &Rehearsal, service: &str, tag: &str) -> Result<()> {
+    let format = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
+    let name = format!("{STACK}_{service}");
+    let inspect = ["service", "inspect", "--format", format, &name];
+    let image = rehearsal.docker(1, &inspect).await?;
+    let wanted = format!("underlay/{service}:{tag}");
+    ensure!(image == wanted, "{service} is of {image}, not {wanted}");
+    Ok(())
+}
+
+fn urls(rehearsal: &Rehearsal) -> Vec<String> {
+    (1..=HOSTS).map(|host| rehearsal.url(host)).collect()
+}
+
+fn unnoticed(noticed: &Noticed) -> Result<()> {
     let failures = &noticed.failures;
     ensure!(
         failures.is_empty(),
@@ -74,6 +119,26 @@ async fn updated(rehearsal: &Rehearsal, service: &str, refused: Refused) -> Resu
         "no load: {} answers",
         noticed.answered
     );
+    Ok(())
+}
+
+async fn updated(rehearsal: &Rehearsal, service: &str, refused: Refused) -> Result<(f64, Noticed)> {
+    let name = format!("{STACK}_{service}");
+    let update = async {
+        let began = now();
+        let before = containers(rehearsal, &name).await?;
+        let mut deployment = rehearsal.deployment(1);
+        deployment.env("SERVICES", service).env("TAG", "next");
+        expect(deployment).await?;
+        is_of(rehearsal, service, "next").await?;
+        let after = containers(rehearsal, &name).await?;
+        ensure!(after.len() == before.len(), "{after:?}, {before:?} before");
+        let stayed = after.iter().find(|task| before.contains(task));
+        ensure!(stayed.is_none(), "{stayed:?} was not replaced");
+        Ok(began.elapsed().as_secs_f64())
+    };
+    let (seconds, noticed) = meanwhile(&urls(rehearsal), refused, update).await?;
+    unnoticed(&noticed)?;
     Ok((seconds, noticed))
 }
 

@@ -18,11 +18,14 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use test_support::Steps;
 
 use crate::rehearsal::{HOSTS, Rehearsal};
+use crate::task::Task;
 
 /// RFC 7348's port is what Docker uses, too.
 const VXLAN: u16 = 4789;
 /// Of the product and order services.
 const SERVICE: u16 = 5000;
+/// The network on which they talk.
+const BACKEND: &str = "backend";
 
 /// A TCP segment or UDP datagram over IPv4.
 #[derive(Debug, PartialEq)]
@@ -122,21 +125,29 @@ async fn is_encapsulated(rehearsal: &Rehearsal) -> Result<String> {
     let seen = seen?;
     ensure!(!seen.encapsulated.is_empty(), "nothing was encapsulated");
     ensure!(seen.plain == 0, "{} packets in plain sight", seen.plain);
-    for [from, to, ..] in &seen.encapsulated {
-        for end in [from, to] {
-            let is_host = (1..=HOSTS).any(|host| rehearsal.address(host) == end.to_string());
-            ensure!(is_host, "{end} is no host: {seen:?}");
+    // Each end of what is inside is a task, on the host that the outside says.
+    let tasks = Task::all(rehearsal).await?;
+    let task = |host: Ipv4Addr, inside: Ipv4Addr| {
+        let mut tasks = tasks.iter();
+        let task = tasks.find(|task| task.address(BACKEND) == Some(inside));
+        let task = task.with_context(|| format!("{inside} is no task: {seen:?}"))?;
+        let is_there = rehearsal.address(task.host) == host.to_string();
+        ensure!(is_there, "{} is not on {host}: {seen:?}", task.name);
+        Ok(task)
+    };
+    let mut told = None;
+    for [from, to, source, target] in &seen.encapsulated {
+        let (one, other) = (task(*from, *source)?, task(*to, *target)?);
+        if one.service == "api-gateway" && other.service == "product-service" {
+            told = Some(format!(
+                "{source} of {} to {target} of {} between host{} and host{}",
+                one.service, other.service, one.host, other.host
+            ));
         }
     }
-    let inner_ends = |[_, _, source, target]: &[Ipv4Addr; 4]| [*source, *target];
-    let mut inside = seen.encapsulated.iter().flat_map(inner_ends);
-    ensure!(
-        inside.all(|end| end.octets()[..3] == [172, 21, 0]),
-        "an inner address is not of the overlay `backend`: {seen:?}"
-    );
-    let [from, to, source, target] = seen.encapsulated.first().context("one")?;
+    let told = told.with_context(|| format!("no gateway talked to a product: {seen:?}"))?;
     Ok(format!(
-        "{} frames with port {SERVICE} in VXLAN, 0 without; {source} to {target} between {from} and {to}",
+        "{} frames with port {SERVICE} in VXLAN, 0 without; {told}",
         seen.frames
     ))
 }
