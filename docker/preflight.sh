@@ -4,7 +4,7 @@
 # it first; COMPOSE_FILE, -p's COMPOSE_PROJECT_NAME and the file's variables count as they do for docker compose.
 set -eu
 cd "$(dirname "$0")/.."
-. docker/overlap.sh
+. docker/subnets.sh
 found=$(mktemp)
 trap 'rm -f "$found"' EXIT
 
@@ -72,10 +72,10 @@ prefixes='FRONTEND_PREFIX, BACKEND_PREFIX, DATABASE_PREFIX (compose.flat.yml: AP
 earlier=''
 subnets=$(echo "$config" | awk '$1 == "-" && $2 == "subnet:" { gsub("\"", "", $3); print $3 }')
 for subnet in $subnets; do
-  if ! echo "$subnet" | grep -Eq '^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]+$' || echo "$subnet" | awk -F '[./]' '{ exit $1 < 256 && $2 < 256 && $3 < 256 }'; then
+  is_subnet "$subnet" || {
     complain "$subnet is no subnet" "each of $prefixes is three numbers up to 255, as in FRONTEND_PREFIX=10.20.0 make docker-up"
     continue
-  fi
+  }
   by=$(echo "$earlier" | overlapping "$subnet")
   [ -z "$by" ] || complain "the subnet $subnet overlaps with ${by%% *} of the same file" "each network wants its own: $prefixes"
   earlier="$earlier

@@ -2,6 +2,7 @@
 # Deploys the shop to the Swarm whose manager `docker` talks to, and waits until every task is healthy:
 #   docker/swarm/deploy.sh                 as the stack `underlay`; again: changes what has changed
 #   TAG=v2 docker/swarm/deploy.sh          rolls an update out, task by task
+#   IMAGES=registry.example.org/shop docker/swarm/deploy.sh   from a registry that all hosts reach
 #   SERVICES="order-service" TAG=v2 docker/swarm/deploy.sh     of these services only
 #   STACK=second HTTP_PORT=8081 FRONTEND_PREFIX=10.20.0 BACKEND_PREFIX=10.21.0 DATABASE_PREFIX=10.22.0 docker/swarm/deploy.sh
 # Mints the secrets once, into a folder of this machine ($SECRETS_DIR), with the same script as the other ways; gives each the name
@@ -10,7 +11,8 @@
 # goes to `docker stack deploy`.
 set -eu
 cd "$(dirname "$0")/../.."
-. docker/overlap.sh
+. docker/subnets.sh
+. docker/swarm/probe.sh
 export STACK="${STACK:-underlay}"
 file=docker-compose-swarm.yml
 root=${XDG_STATE_HOME:-$HOME/.local/state}/underlay/$STACK
@@ -36,7 +38,7 @@ choose() {
 
 end() {
   rm -rf "$work"
-  [ -z "${probe:-}" ] || docker service rm "$probe" >/dev/null
+  end_probes
 }
 
 # What stands at the margin below `$1:` in the file.
@@ -60,6 +62,21 @@ engines() {
     done
 }
 
+# Each network wants a subnet of its own.
+subnets() {
+  earlier=
+  for name in FRONTEND_PREFIX:172.20.0 BACKEND_PREFIX:172.21.0 DATABASE_PREFIX:172.22.0; do
+    eval "subnet=\${${name%:*}:-${name#*:}}.0/24"
+    name=${name%:*}
+    # shellcheck disable=SC2154  # assigned by eval
+    is_subnet "$subnet" || die "$name: $subnet is no subnet; nothing was deployed" "remedy: three numbers up to 255, as in $name=10.20.0"
+    by=$(echo "$earlier" | overlapping "$subnet")
+    [ -z "$by" ] || die "$name: $subnet is that of ${by#* }, too; nothing was deployed" 'remedy: each of FRONTEND_PREFIX, BACKEND_PREFIX and DATABASE_PREFIX wants its own'
+    earlier="$earlier
+$subnet $name"
+  done
+}
+
 # Other stacks' networks and ports: a Swarm notices when half of ours is up.
 collisions() {
   # shellcheck disable=SC2046  # a list
@@ -79,17 +96,30 @@ collisions() {
   }
 }
 
-# Each image is on this manager, or comes here; one that is in no registry has to be on the other hosts, too.
+# Each image is on this manager, or comes here.
 images() {
   unregistered=
-  # shellcheck disable=SC2013  # none of them has spaces
-  for quoted in $(sed -n 's/^    image: //p' "$work/stack.yml" | sort -u); do
-    image=$(eval "printf %s $quoted") # the file's ${NAME:-default} mean the same here
+  for image in $(declared_images | cut -d ' ' -f 2 | sort -u); do
     docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null 2>&1 ||
       die "the image $image is not on this manager, and cannot be pulled; nothing was deployed" \
         "remedy: build it (docker compose build; docker/airgap/build.sh for PostgreSQL and Redis without a registry), or choose another TAG"
     [ -n "$(docker image inspect --format '{{join .RepoDigests " "}}' "$image")" ] || unregistered="$unregistered $image"
   done
+}
+
+# The services that are meant: `NAME IMAGE --constraint=...`.
+declared_images() {
+  awk '/^[^ #]/ { inside = $1 == "services:" }
+    inside && /^  [^ #]/ { name = $1; sub(":", "", name) }
+    inside && $1 == "image:" { image[name] = $2; gsub("\"", "", image[name]) }
+    inside && match($0, /constraints: \[[^]]*\]/) {
+      count = split(substr($0, RSTART + 14, RLENGTH - 15), constraints, ",")
+      for (i = 1; i <= count; i++) { gsub(/[ "]/, "", constraints[i]); constrained[name] = constrained[name] " --constraint=" constraints[i] }
+    }
+    END { for (name in image) print name, image[name] constrained[name] }' "$work/stack.yml" | sort |
+    while read -r name image constraints; do
+      eval "echo $name \"$image\" '$constraints'" # the file's ${NAME:-default} mean the same here
+    done
 }
 
 secrets() {
@@ -118,31 +148,6 @@ volumes() {
     docker node update --label-add "underlay.$store=true" "$node" >/dev/null
     echo "deploy: $store keeps its volume on $(docker node inspect --format '{{.Description.Hostname}}' "$node")"
   done
-}
-
-# A port is known to be free on a host when somebody there has had it: for a moment a task of the gateway's image does, on each.
-ports() {
-  case " ${SERVICES:-api-gateway} " in *' api-gateway '*) ;; *) return 0 ;; esac
-  published=$(docker service inspect --format '{{range .Endpoint.Ports}}{{.PublishedPort}} {{end}}' "${STACK}_api-gateway" 2>/dev/null || true)
-  case " $published" in *" ${HTTP_PORT:-8080} "*) return 0 ;; esac
-  probe=${STACK}_port-probe
-  ! docker service inspect "$probe" >/dev/null 2>&1 || docker service rm "$probe" >/dev/null # of one that was killed
-  docker service create --quiet --detach --name "$probe" --mode global --restart-condition none --no-resolve-image --no-healthcheck \
-    --limit-memory 64M --publish "mode=host,published=${HTTP_PORT:-8080},target=3000" "underlay/api-gateway:${TAG:-dev}" healthcheck >/dev/null
-  turns=0
-  while :; do
-    tasks=$(docker service ps --no-trunc --format '{{.Node}} {{.CurrentState}} | {{.Error}}' "$probe")
-    taken=$(echo "$tasks" | awk '/address already in use|port is already allocated|host-mode port already in use/ { print $1 }' | sort -u | tr '\n' ' ')
-    [ -z "$taken" ] || die "port ${HTTP_PORT:-8080} is taken on ${taken% }; nothing was deployed" \
-      "remedy: see there who has it (ss -ltnp 'sport = :${HTTP_PORT:-8080}') and stop that; or another HTTP_PORT"
-    # Until every one is over, whatever has become of it: then it has left the port. A host that is away begins none.
-    [ -z "$tasks" ] || echo "$tasks" | grep -qE '^[^ ]* (New|Pending|Assigned|Accepted|Preparing|Ready|Starting|Running) ' || break
-    turns=$((turns + 1))
-    [ "$turns" -lt 60 ] || break # the tasks themselves will say
-    sleep 0.25
-  done
-  docker service rm "$probe" >/dev/null
-  probe=
 }
 
 unsettled() { # services that are not what they should be yet; a task runs once it is healthy
@@ -183,19 +188,20 @@ settle() {
 }
 
 choose
+subnets
 engines
 collisions
 images
 secrets
-ports
 volumes
+probe
 if [ -n "$unregistered" ]; then
   case "$*" in *--resolve-image*) ;; *)
-    set -- --resolve-image=never "$@"
-    [ "$(docker node ls --quiet | wc -l)" = 1 ] ||
-      echo "deploy: from no registry, so that every host needs its copy (docker save IMAGE | docker -H ssh://HOST load):$unregistered" ;;
+    set -- --resolve-image=never "$@" ;;
   esac
 fi
+# Hosts that pull show what this machine has been let in with (docker login).
+[ -z "${IMAGES:-}" ] || set -- --with-registry-auth "$@"
 # Newer clients want to be told that nobody waits here; older ones know nothing else.
 ! docker stack deploy --help | grep -q -- --detach || set -- --detach=true "$@"
 docker stack deploy --compose-file - "$@" "$STACK" <"$work/stack.yml" # paths in it are the folder's here

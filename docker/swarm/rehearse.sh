@@ -17,7 +17,7 @@ die() {
 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || die 'no Docker engine answers that has or builds the images' 'remedy: docker/engine.sh installs and starts one'
 
 services=()
-for service in service-registry product-service order-service api-gateway; do services+=("underlay/$service:$TAG"); done
+for service in service-registry product-service order-service api-gateway; do services+=("${IMAGES:-underlay}/$service:$TAG"); done
 stores=("${POSTGRES_IMAGE:-postgres:17-alpine}" "${REDIS_IMAGE:-redis:8-alpine}")
 lacks() { ! docker image inspect "$@" >/dev/null 2>&1; }
 docker/swarm/images.sh
@@ -43,8 +43,9 @@ for i in $(seq "$(<"$state/count")"); do
   echo "  curl http://$network.$i:$port/api/products        # $code from host$i"
 done
 cat <<END
-and takes commands:
-  $hosts docker 1 stack ps underlay      # or export DOCKER_HOST=unix://$state/1/docker.sock
+and takes commands, yours and those of make, which find its secrets with the second variable:
+  export DOCKER_HOST=unix://$state/1/docker.sock XDG_STATE_HOME=$state/secrets
+  docker stack ps ${STACK:-underlay}
   $hosts kill 3                          # a host is lost: look where its tasks go
   make swarm-rehearse-down
 END

@@ -9,7 +9,7 @@ use test_support::Steps;
 use tokio::process::Command;
 
 use crate::command::{expect, mortal, run, said};
-use crate::rehearsal::Rehearsal;
+use crate::rehearsal::{Rehearsal, tag};
 
 /// An old engine is not to be had: docker's own answers, but for one that is put in its mouth.
 const OLD_ENGINE: &str = r#"#!/bin/sh
@@ -54,6 +54,30 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
     );
     steps.step("nor by the script", refused).await;
 
+    for (name, prefix, words) in [
+        (
+            "nor on what is no subnet",
+            "10.256.1",
+            [
+                "deploy: BACKEND_PREFIX: 10.256.1.0/24 is no subnet; nothing was deployed\n",
+                "deploy: remedy: three numbers up to 255, as in BACKEND_PREFIX=10.20.0\n",
+            ],
+        ),
+        (
+            "nor two networks on one subnet",
+            "172.20.0",
+            [
+                "deploy: BACKEND_PREFIX: 172.20.0.0/24 is that of FRONTEND_PREFIX, too; nothing was deployed\n",
+                "deploy: remedy: each of FRONTEND_PREFIX, BACKEND_PREFIX and DATABASE_PREFIX wants its own\n",
+            ],
+        ),
+    ] {
+        let mut clash = rehearsal.deployment(1);
+        clash.env("BACKEND_PREFIX", prefix);
+        let refused = is_refused(rehearsal, clash, words);
+        steps.step(name, refused).await;
+    }
+
     let refused = is_refused(
         rehearsal,
         rehearsal.deployment(2),
@@ -79,6 +103,12 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
         .step("nothing is deployed from images that are nowhere", refused)
         .await;
 
+    steps
+        .step(
+            "nor when one host lacks an image that is in no registry",
+            missing_image(rehearsal),
+        )
+        .await;
     steps
         .step("nor on an engine too old", too_old(rehearsal))
         .await;
@@ -143,6 +173,25 @@ async fn taken_subnet(rehearsal: &Rehearsal) -> Result<()> {
     );
     let refused = refused.await;
     rehearsal.docker(1, &["network", "rm", TAKEN]).await?;
+    refused
+}
+
+async fn missing_image(rehearsal: &Rehearsal) -> Result<()> {
+    let image = format!("underlay/order-service:{}", tag());
+    let kept = "underlay/order-service:next";
+    rehearsal.docker(3, &["rmi", &image]).await?;
+    let lacking = format!("deploy:   host3: {image}\n");
+    let refused = is_refused(
+        rehearsal,
+        rehearsal.deployment(1),
+        [
+            "deploy: hosts lack images, and there is no registry that has them; nothing was deployed\n",
+            &lacking,
+            "deploy: remedy: docker save IMAGE | docker -H ssh://HOST load, for each; or IMAGES=REGISTRY/FOLDER make swarm-up, with a registry that all reach\n",
+        ],
+    );
+    let refused = refused.await;
+    rehearsal.docker(3, &["tag", kept, &image]).await?;
     refused
 }
 

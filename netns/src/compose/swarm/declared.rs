@@ -6,18 +6,59 @@ use super::extension::Extension;
 use super::pairs;
 use super::storage::Stores;
 
+/// What is left out of networks, and why: it is listed at the file's top.
+const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "driver_opts",
+        "com.docker.network.bridge.*: an overlay is no bridge",
+    ),
+    ("enable_ipv6", "a Swarm's overlays carry IPv4 only"),
+    ("aux_addresses", "a Swarm takes the subnet alone"),
+    ("gateway", "a Swarm takes the subnet alone"),
+    ("ip_range", "a Swarm takes the subnet alone"),
+];
+
+/// The first words of options that concern bridges.
+const BRIDGE: &str = "com.docker.network.bridge.";
+
+/// The lines for what `networks` leaves out.
+pub(super) fn left_out(node: Option<&Node>) -> Vec<String> {
+    let networks = pairs(node, node);
+    let has = |key: &str| {
+        networks.iter().any(|(_, network, _)| {
+            let config = network.get("ipam").and_then(|ipam| ipam.get("config"));
+            let in_config = config.is_some_and(|config| match &config.value {
+                Value::List(items) => items.iter().any(|item| item.get(key).is_some()),
+                _ => false,
+            });
+            in_config
+                || network.get(key).is_some_and(|node| match &node.value {
+                    Value::Map(options) => {
+                        options.iter().any(|(key, _)| key.name.starts_with(BRIDGE))
+                    }
+                    Value::Scalar(text) => text != "false",
+                    _ => false,
+                })
+        })
+    };
+    let present = LEFT_OUT.iter().filter(|(key, _)| has(key));
+    present
+        .map(|(key, why)| format!("networks' {key}: {why}"))
+        .collect()
+}
+
 /// Overlays, with nothing of their address plan but the subnet.
 pub(super) fn networks(node: Option<&Node>) -> Item {
     let entries = pairs(node, node).into_iter().map(|(name, network, _)| {
         let mut fields = vec![entry("driver", Item::text("overlay"))];
-        for key in ["name", "internal", "attachable", "labels"] {
-            push(
-                &mut fields,
-                key,
-                network
-                    .get(key)
-                    .map_or(Item::Null, |node| Item::carried(key, node)),
-            );
+        for key in ["name", "internal", "attachable", "labels", "driver_opts"] {
+            let mut carried = network
+                .get(key)
+                .map_or(Item::Null, |node| Item::carried(key, node));
+            if let Item::Map(options) = &mut carried {
+                options.retain(|option| !option.key.starts_with(BRIDGE));
+            }
+            push(&mut fields, key, carried);
         }
         let config = network.get("ipam").and_then(|ipam| ipam.get("config"));
         if let Some(Value::List(items)) = config.map(|node| &node.value)

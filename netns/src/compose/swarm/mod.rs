@@ -114,13 +114,9 @@ impl Reader<'_> {
         let made = secrets(&stores, extension);
         let made = self.with_files(read.get("secrets"), raw.get("secrets"), made);
         push(&mut entries, "secrets", made);
-        let mut text = self.header(
-            &service::left_out(&present),
-            omitted,
-            &stores,
-            extension,
-            read,
-        );
+        let mut left_out = service::left_out(&present);
+        left_out.extend(declared::left_out(raw.get("networks")));
+        let mut text = self.header(&left_out, omitted, &stores, extension, read);
         text.push('\n');
         text.push_str(&document::write(&entries));
         text

@@ -78,7 +78,7 @@ services:
     volumes: [keys:/keys, master:/master]
     x-swarm: { omit: true }
 networks:
-  front: { internal: true, ipam: { config: [{ subnet: 10.1.0.0/24, gateway: 10.1.0.1 }] } }
+  front: { internal: true, ipam: { config: [{ subnet: 10.1.0.0/24, gateway: 10.1.0.1 }] }, driver_opts: { com.docker.network.driver.mtu: "1400", com.docker.network.bridge.enable_icc: "false" } }
   default:
 volumes: { keys: , data: , master: }
 "#;
@@ -91,6 +91,8 @@ volumes: { keys: , data: , master: }
 #   build: a Swarm runs images that its hosts have or pull
 #   depends_on: a Swarm starts everything at once; what needs another waits for it, unready
 #   ipv4_address: a Swarm gives addresses; names are what counts
+#   networks' driver_opts: com.docker.network.bridge.*: an overlay is no bridge
+#   networks' gateway: a Swarm takes the subnet alone
 
 version: "3.9"
 
@@ -147,6 +149,8 @@ networks:
   front:
     driver: overlay
     internal: true
+    driver_opts:
+      com.docker.network.driver.mtu: "1400"
     ipam:
       config:
         - { subnet: 10.1.0.0/24 }

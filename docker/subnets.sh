@@ -8,3 +8,8 @@ overlapping() {
     BEGIN { parse(wanted); first = start; length_ = size }
     $1 ~ /^[0-9.]+(\/[0-9]+)?$/ { parse($1); if (start < first + length_ && first < start + size) { print; exit } }'
 }
+
+# Whether it is four numbers up to 255 and a prefix length.
+is_subnet() {
+  echo "$1" | awk -F '[./]' '!/^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\/[0-9]+$/ { exit 1 } { for (i = 1; i <= 4; i++) if ($i > 255) exit 1; exit $5 > 32 }'
+}
