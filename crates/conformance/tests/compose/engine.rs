@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::process::Command;
 
 use crate::docker::{docker, expect, mortal};
 use crate::stack::compose;
@@ -53,17 +54,17 @@ impl Engine {
     /// Builds what is to be tried from this tree, which takes a moment when nothing has changed.
     pub(crate) async fn has_images(&self) -> Result<()> {
         if self.builds() {
-            self.build().await?;
+            let mut command = mortal("docker");
+            command.arg("compose").args(["--progress", "plain"]);
+            compose(&mut command, &[]).envs(MARKS).env(TAG, self.tag());
+            command.arg("build");
+            self.build(command).await?;
         }
         Ok(())
     }
 
-    /// `docker compose build`, as a person would.
-    pub(crate) async fn build(&self) -> Result<()> {
-        let mut command = mortal("docker");
-        command.arg("compose").args(["--progress", "plain"]);
-        compose(&mut command, &[]).envs(MARKS).env(TAG, self.tag());
-        command.arg("build");
+    /// By `docker compose build`, as a person would. Compose marks images with a project's name: for another they are others.
+    pub(crate) async fn build(&self, command: Command) -> Result<()> {
         expect(command, BUILD_DEADLINE)
             .await
             .context("building the images; where no image registry is reached, `make airgap` makes their bases")?;

@@ -166,6 +166,9 @@ async fn fresh(engine: &Engine) -> Result<Stack> {
     let stack = Stack::new(engine, "shop", &[]).await?;
     let there = leftovers::of(&stack.name).await?;
     ensure!(there.is_empty(), "{there:?}");
+    if engine.builds() {
+        engine.build(stack.command(&["build"])).await?;
+    }
     Ok(stack)
 }
 
