@@ -70,6 +70,7 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
     }
     let permitted = async {
         stage.world.sibling = lab.instance("redis-1").await?.pid.context("redis runs")?;
+        stage.world.limit = stage::limit_of(stage.world.sibling)?;
         let outside = compare(Place::Outside, ATTEMPTS, &stage.outside(Place::Outside)?)?;
         Ok(outside
             + compare(

@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use nix::unistd::{Uid, User};
 
 use super::{LIMITED, ONE_SHOT, OPEN_FILES, PROBE, SERVICES, compare};
+use crate::groups::Group;
 use crate::probe::list::{ATTEMPTS, ON_A_TERMINAL};
 use crate::probe::{self, Place, World};
 use crate::setting::{Lab, Setting, said};
@@ -37,12 +39,14 @@ impl Stage {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let world = World {
             home,
+            passwd_home: passwd_home()?,
             private_file,
             state: lab.state(),
             secret: lab
                 .state()
                 .join("volumes/secrets-postgres/postgres-password"),
             sibling: i32::try_from(std::process::id())?, // until there is one
+            limit: limit_of(i32::try_from(std::process::id())?)?, // until there is a sandbox
             caller: i32::try_from(std::process::id())?,
             port: port.local_addr()?.port(),
             root: folder,
@@ -145,8 +149,10 @@ impl Stage {
             "redis-1"
         };
         let sibling = lab.instance(sibling).await?.pid.context("it runs")?;
+        let own = lab.instance(&format!("{service}-1")).await?.pid;
         let world = World {
             sibling,
+            limit: limit_of(own.context("it runs")?)?,
             ..self.world.clone()
         };
         let words = inside(&world)?;
@@ -160,6 +166,25 @@ impl Stage {
             std::str::from_utf8(&output.stdout)?,
         )
     }
+}
+
+/// What the user database says of the caller, or of root where it says nothing of use: of a user without a home nothing can be had.
+fn passwd_home() -> Result<PathBuf> {
+    let of = |id: Uid| Ok::<_, anyhow::Error>(User::from_uid(id)?.map(|user| user.dir));
+    let own = of(Uid::current())?.filter(|home| home.starts_with("/home") && home.exists());
+    own.or(of(Uid::from_raw(0))?)
+        .context("the user database does not know root")
+}
+
+/// The file that limits the memory of a process's control group; of a group that has none, such as the topmost, the file that says who
+/// is in it.
+pub(super) fn limit_of(pid: i32) -> Result<PathBuf> {
+    let folder = Group::of(pid).folder("memory")?;
+    ["memory.limit_in_bytes", "memory.max", "cgroup.procs"]
+        .map(|file| folder.join(file))
+        .into_iter()
+        .find(|file| file.exists())
+        .with_context(|| format!("nothing limits memory in {}", folder.display()))
 }
 
 /// The command, with the terminal as that of its session.

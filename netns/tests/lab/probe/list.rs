@@ -2,6 +2,7 @@
 
 use std::io::{self, stdin};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use nix::errno::Errno::{self, *};
 use nix::sched::CloneFlags;
@@ -11,7 +12,8 @@ use super::raw::{call, call_of_32_bits, clone, clone3, type_into};
 use super::tries::*;
 use super::{Answer, Place, World};
 use Control::{
-    Caller, CallerReaches, Namespaces, NamespacesReach, Nowhere, OrdinaryUser, Root, RootReaches,
+    Caller, CallerReaches, IfThere, Namespaces, NamespacesReach, Nowhere, OrdinaryUser, Root,
+    RootReaches,
 };
 
 /// One attempt.
@@ -38,6 +40,8 @@ pub(crate) enum Control {
     CallerReaches(&'static [Errno]),
     /// For root it gets as far as this; an ordinary user is told so.
     RootReaches(&'static [Errno], &'static [Errno]),
+    /// Where the machine has such a socket or folder, the caller finds it; who may use it and whether anybody answers is the machine's.
+    IfThere(&'static str),
     /// Whoever has every capability in namespaces of their own can.
     Namespaces,
     /// There the kernel gets as far as this.
@@ -68,6 +72,9 @@ impl Attempt {
             (Place::Outside, Root(_)) if root => vec![Answer::Done],
             (Place::Outside, RootReaches(errnos, _)) if root => reaches(errnos),
             (Place::Outside, Root(errnos) | RootReaches(_, errnos)) => reaches(errnos),
+            (Place::Outside, IfThere(path)) if Path::new(path).exists() => {
+                reaches(&[EACCES, ECONNREFUSED])
+            }
             (Place::Outside, OrdinaryUser) if !root => vec![Answer::Done],
             (Place::Namespaces, Namespaces) => vec![Answer::Done],
             (Place::Namespaces, NamespacesReach(errnos)) => reaches(errnos),
@@ -112,12 +119,20 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     to("open a file by its handle", EPERM, Root(&[EPERM]), |_| open_by_handle("/etc/hostname")),
     to("list the caller's home", ENOENT, Caller, |w| list(&w.home)),
     to("read the caller's own file", ENOENT, Caller, |w| read(&w.private_file)),
+    to("list the caller's home by the user database", ENOENT, Root(&[EACCES]), |w| list(&w.passwd_home)),
+    to("list root's home", ENOENT, Root(&[EACCES]), |_| list("/root")),
+    to("list everybody's homes", ENOENT, IfThere("/home"), |_| list("/home")),
     to("list the lab's state", ENOENT, Caller, |w| list(&w.state)),
     to("read another service's secret", ENOENT, Caller, |w| read(&w.secret)),
     to("read it by that service's root", ENOENT, Caller, |w| list(format!("/proc/{}/root/run/secrets", w.sibling))),
     to("list /sys", ENOENT, Caller, |_| list("/sys/kernel")),
     to("list control groups", ENOENT, Caller, |_| list("/sys/fs/cgroup")),
-    to("ask the engine on its socket", ENOENT, Caller, |w| connect_path(&w.engine)),
+    to("change what limits its memory", ENOENT, Root(&[EACCES]), |w| writable(&w.limit)),
+    to("ask an engine on a socket of the caller's", ENOENT, Caller, |w| connect_path(&w.engine)),
+    to("ask the machine's engine", ENOENT, IfThere("/run/docker.sock"), |_| connect_path(Path::new("/run/docker.sock"))),
+    to("ask it by its old name", ENOENT, IfThere("/var/run/docker.sock"), |_| connect_path(Path::new("/var/run/docker.sock"))),
+    to("ask the machine's service manager", ENOENT, IfThere("/run/systemd/private"), |_| connect_path(Path::new("/run/systemd/private"))),
+    to("list what the machine's programs lock", ENOENT, IfThere("/run/lock"), |_| list("/run/lock")),
     to("ask a socket of the host's that has no path", ECONNREFUSED, Caller, |w| connect_abstract(&w.abstract_socket)),
     to("ask a port of the host's loopback", ECONNREFUSED, Caller, |w| connect_port(w.port)),
     // Its own files, but not to be written.

@@ -26,8 +26,10 @@ pub(crate) const ARGUMENT: &str = "--probe";
 /// What the attempts are made on: things of the caller's and of siblings, all of them there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct World {
-    /// The caller's home.
+    /// A folder of the caller's.
     pub(crate) home: PathBuf,
+    /// The caller's home as the user database has it; root's, where it has none.
+    pub(crate) passwd_home: PathBuf,
     /// A file in it that is the caller's alone.
     pub(crate) private_file: PathBuf,
     /// The lab's state folder.
@@ -42,6 +44,8 @@ pub(crate) struct World {
     pub(crate) port: u16,
     /// A process of another sandbox, as the host numbers it.
     pub(crate) sibling: i32,
+    /// What limits the memory of the sandbox, as the kernel shows it outside.
+    pub(crate) limit: PathBuf,
     /// A process of the caller's.
     pub(crate) caller: i32,
     /// A folder that the caller may write, standing for the root where that is not the sandbox's.
