@@ -238,13 +238,17 @@ fn descend(
     say(status, &Report::Ready).step(|| "report to the launcher".into())
 }
 
-/// PID 1 makes itself at home: signals, session, output, mounts, name.
+/// PID 1 makes itself at home: signals, session, keys, output, mounts, name.
 fn settle(log: &OwnedFd) -> Result<(), Failure> {
     let stopping: SigSet = STOPPING.into_iter().collect();
     stopping
         .thread_block()
         .step(|| "hold back its signals".into())?;
     setsid().step(|| "start a session".into())?;
+    // Keys follow a process through `fork` and `exec`, whatever its user: the caller's stay behind here, for everything in the lab.
+    sys::leave_session_keyring()
+        .step(|| "start a session keyring".into())
+        .map_err(keyring_remedy)?;
     let null = fs::File::open("/dev/null").step(|| "open /dev/null".into())?;
     dup2_stdin(&null)
         .and_then(|()| dup2_stdout(log))
@@ -272,6 +276,18 @@ fn settle(log: &OwnedFd) -> Result<(), Failure> {
 
 fn fork() -> Result<ForkResult, Failure> {
     sys::fork().step(|| "fork before any thread exists".into())
+}
+
+fn keyring_remedy(failure: Failure) -> Failure {
+    match Errno::from_raw(failure.errno) {
+        Errno::EDQUOT => failure.remedy(
+            "this user has as many keys as it may (/proc/key-users, kernel.keys.maxkeys); as root: sysctl -w kernel.keys.maxkeys=2000 kernel.keys.maxbytes=200000",
+        ),
+        Errno::EPERM => failure.remedy(
+            "a container's filter forbids keyctl(2) (docker run --security-opt seccomp=unconfined)",
+        ),
+        _ => failure,
+    }
 }
 
 fn user_namespace_remedy(failure: Failure) -> Failure {

@@ -14,6 +14,9 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{ForkResult, Pid};
 
+/// Whoever owns a key sees that it is there, and nobody may do anything with it (`linux/key.h`).
+const KEY_USR_VIEW: libc::c_long = 0x0001_0000;
+
 /// Forks the calling process, which must have one thread only: a lock that another thread held would stay locked in the child
 /// for ever.
 pub(super) fn fork() -> Result<ForkResult, Errno> {
@@ -166,9 +169,9 @@ pub(crate) fn adopt(received: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(received) }
 }
 
-/// Leaves the caller's session keyring for a new, empty one (`keyrings(7)`): keys follow a process through `fork` and `exec`, whatever
-/// its user. A kernel without keyrings has none to leave.
-pub(super) fn new_session_keyring() -> Result<(), Errno> {
+/// Leaves the caller's session keyring for a new one that is empty and stays so (`keyrings(7)`): nobody who has it may search, read or
+/// change it. A kernel without keyrings has none to leave.
+pub(super) fn leave_session_keyring() -> Result<(), Errno> {
     // SAFETY: the name is null, which asks for an unnamed keyring; nothing else is passed.
     let answer = unsafe {
         libc::syscall(
@@ -177,8 +180,18 @@ pub(super) fn new_session_keyring() -> Result<(), Errno> {
             std::ptr::null::<libc::c_char>(),
         )
     };
-    match Errno::result(answer) {
-        Ok(_) | Err(Errno::ENOSYS) => Ok(()),
-        Err(errno) => Err(errno),
-    }
+    let keyring = match Errno::result(answer) {
+        Err(Errno::ENOSYS) => return Ok(()),
+        outcome => outcome?,
+    };
+    // SAFETY: two numbers are passed, no memory.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_SETPERM,
+            keyring,
+            KEY_USR_VIEW,
+        )
+    };
+    Errno::result(answer).map(drop)
 }

@@ -135,11 +135,12 @@ fn main() -> ExitCode {
         return dial::main(&targets.to_string_lossy());
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some((probe::ARGUMENT, rest)) = arguments
-        .split_first()
-        .map(|(first, rest)| (first.as_str(), rest))
-    {
-        return probe::main(rest);
+    match arguments.split_first() {
+        Some((first, rest)) if first == probe::ARGUMENT => return probe::main(rest),
+        Some((first, rest)) if first == probe::caller::ARGUMENT => {
+            return probe::caller::main(rest);
+        }
+        _ => {}
     }
     if arguments.iter().any(|argument| argument == "--list") {
         for (name, _) in STORIES {

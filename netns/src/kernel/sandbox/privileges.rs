@@ -15,13 +15,11 @@ use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
 use super::ProcessLimits;
 use crate::kernel::failure::{Failure, Step};
 use crate::kernel::identity::{Identity, SANDBOX_ID};
-use crate::kernel::sys;
 
-/// Starts a session with nothing of the caller's in it: no terminal, no keys. The keyring belongs to whoever makes it, so the user
-/// comes first.
+/// Starts a session without a terminal. Its keyring is the lab's, which is closed (see `enter`): one of its own would be one key of the
+/// few that a user may have (`kernel.keys.maxkeys`) for each service, and each program that comes in.
 pub(super) fn new_session() -> Result<(), Failure> {
-    setsid().step(|| "start a session".into())?;
-    sys::new_session_keyring().step(|| "start a session keyring".into())
+    setsid().map(drop).step(|| "start a session".into())
 }
 
 /// Sets the limits of the process and its file mode mask.

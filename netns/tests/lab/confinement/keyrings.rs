@@ -1,29 +1,87 @@
-//! The keyrings of sessions, as the kernel shows them to the sandboxes' user (`keyrings(7)`).
+//! The caller's keys stay with the caller (`keyrings(7)`), and a lab takes one of the few that a user may have.
 
-use std::collections::BTreeSet;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use netns_setup::kernel::Identity;
 
-use crate::setting::said;
+use crate::probe::caller::{self, GROUP};
+use crate::setting::{Lab, Setting, UP, said};
 
-/// The numbers of those that there are.
-pub(super) fn of_sessions() -> Result<BTreeSet<String>> {
-    let mut command = Command::new("cat");
-    command.arg("/proc/keys");
-    if nix::unistd::geteuid().is_root() {
-        command.uid(Identity::Root.sandbox_owner());
+/// What the caller's session keyring is called.
+const CALLERS: &str = "underlay-lab-callers";
+/// What the lab has instead: nobody may search, read or change it; its owner sees that it is there.
+const CLOSED: &str = "keyring;0;0;00010000;_ses\n";
+/// An ordinary user, of whom nothing is on this machine, without keys either.
+const KEYLESS: u32 = 61_240;
+
+/// Several services, one of which is asked how it is: each of these programs comes into a sandbox.
+const FILE: &str = r#"
+x-common: &common
+  entrypoint: [/bin/sh, -c, "exec sleep 3600"]
+  stop_grace_period: 100ms
+  networks: [only]
+services:
+  one: { <<: *common, deploy: { replicas: 6 } }
+  two:
+    <<: *common
+    healthcheck: { test: [CMD, /bin/true], interval: 1s }
+networks:
+  only: { ipam: { config: [ { subnet: 10.77.3.0/24 } ] } }
+"#;
+
+fn behind(setting: &Setting, left: &str) -> Command {
+    let mut command = Command::new(setting.own_program());
+    command.args([caller::ARGUMENT, CALLERS, left]);
+    command
+}
+
+/// Brings the lab up as a caller with a keyring does, and with a group where that is root. What runs in the lab has another keyring, which
+/// is closed; that it has no groups is seen in `/proc`.
+///
+/// Seen from the router, where a program may ask the kernel, which none in a sandbox may. All of them have the first process's.
+pub(super) async fn stay_outside(setting: &Setting, lab: &Lab<'_>) -> Result<()> {
+    let own = setting.own_program();
+    let describe = [&own.to_string_lossy(), caller::ARGUMENT];
+    let outside = behind(setting, "-").args(describe).output()?;
+    let outside = String::from_utf8(outside.stdout)?;
+    ensure!(
+        outside.starts_with("keyring;") && outside.ends_with(&format!(";{CALLERS}\n")),
+        "the caller's keyring: {outside}"
+    );
+    if setting.is_root() {
+        let groups = behind(setting, "-").args(["id", "-G"]).output()?;
+        let words = String::from_utf8(groups.stdout)?;
+        let has = words.split_whitespace().any(|id| id == GROUP.to_string());
+        ensure!(has, "the caller's groups: {words}");
     }
-    let output = command.output()?;
-    ensure!(output.status.success(), "{}", said(&output));
-    let shown = String::from_utf8(output.stdout)?;
-    // Number, flags, uses, expiry, permissions, owner, group, kind, name and what is in it.
-    let numbers = shown.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let is_a_sessions = fields.get(7..9)? == ["keyring", "_ses:"];
-        is_a_sessions.then(|| fields[0].to_owned())
-    });
-    Ok(numbers.collect())
+    let up = lab.command_behind(Some(behind(setting, "-")), &UP);
+    let up = tokio::process::Command::from(up).output().await?;
+    ensure!(up.status.success(), "{}", said(&up));
+    let exec = [&["exec", "-T", "router"], &describe[..]].concat();
+    let inside = lab.expect(&exec).await?;
+    ensure!(inside == CLOSED, "the lab's keyring: {inside}");
+    Ok(())
+}
+
+/// A user who may have one more key brings a lab of several sandboxes up; one who may have none is told what to do.
+pub(super) async fn are_few(setting: &Setting) -> Result<()> {
+    let file = setting.folder("keys")?.join("compose.yaml");
+    std::fs::write(&file, FILE)?;
+    let user = setting.user(KEYLESS)?;
+    let lab = Lab::new(setting, "keys", file)?.of(&user)?;
+    let up = async |left: &str| {
+        let up = lab.command_behind(Some(behind(setting, left)), &UP);
+        tokio::process::Command::from(up).output().await
+    };
+    let told = up("1").await?;
+    ensure!(told.status.success(), "{}", said(&told));
+    lab.expect(&["down"]).await?;
+    let told = said(&up("0").await?);
+    ensure!(
+        told.contains("start a session keyring") && told.contains("sysctl -w kernel.keys.maxkeys="),
+        "{told}"
+    );
+    let left = lab.run(&["ls"]).await?;
+    ensure!(!said(&left).contains("keys "), "{}", said(&left));
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! by the same user, or with every capability in namespaces of the user's own; what it has to come to there stands beside it.
 //! [`list`] is the table.
 
+pub(crate) mod caller;
 pub(crate) mod list;
 mod raw;
 mod tries;

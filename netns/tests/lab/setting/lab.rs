@@ -122,6 +122,11 @@ impl<'a> Lab<'a> {
 
     /// netns-setup on this lab, not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.command_behind(None, arguments)
+    }
+
+    /// The same, run by a program of the lab's owner's.
+    pub(crate) fn command_behind(&self, outer: Option<Command>, arguments: &[&str]) -> Command {
         let mut command = self.setting.netns_setup();
         command.arg("-p").arg(&self.name).arg("-f").arg(&self.file);
         for file in &self.overrides {
@@ -131,6 +136,9 @@ impl<'a> Lab<'a> {
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         if arguments.first() == Some(&"up") {
             command = self.setting.delegation.give(command);
+        }
+        if let Some(outer) = outer {
+            command = behind(outer, &command);
         }
         match (&self.host, &self.owner) {
             (Some(host), _) => within(host, &command),
