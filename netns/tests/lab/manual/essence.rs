@@ -44,6 +44,8 @@ pub(super) fn is_strict() -> Result<()> {
         ("CapEff:\t0000000000000000", "CapEff:\t0000000000000400"),
         ("net.ipv4.ip_forward = 1", "net.ipv4.ip_forward = 0"),
         ("proto static metric 9999", "proto static metric 1"),
+        ("\"memory_limit\": 134217728", "\"memory_limit\": 268435456"),
+        ("134217728", "max"),
         ("203.0.113.0/24 dev eth0", "203.0.113.0/25 dev eth0"),
         ("eth0@if9 UP 172.21.0.129/24", "eth0@if9 UP 172.21.0.130/24"),
         ("1", "2"),
