@@ -22,6 +22,13 @@ use crate::lab::Lab;
 const GIVEN: &str = "UNDERLAY_GIVEN_GROUP";
 /// Below it, the group that a scenario begins in.
 const START: &str = "start";
+/// Where version 2 is mounted: alone, or beside version 1.
+const TOPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// What helps where it is not.
+const MOUNT: &str =
+    "mount it: mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 none /sys/fs/cgroup/unified";
+/// What helps where it is read-only.
+const WRITABLE: &str = "a container needs --privileged and --cgroupns=private";
 /// How long processes may take to end that have been told to.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -35,20 +42,32 @@ pub(crate) const NAMES: [&str; 2] = [
 pub(crate) struct Given(PathBuf);
 
 impl Given {
-    /// Makes one. `None` where version 2 is not mounted, or root is not there to give.
-    pub(crate) fn to(user: u32) -> Option<Self> {
-        let top = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+    /// Makes one, as root can wherever version 2 is mounted.
+    pub(crate) fn to(user: u32) -> Result<Self, String> {
+        let top = TOPS
             .into_iter()
             .map(Path::new)
-            .find(|top| top.join("cgroup.controllers").exists())?;
-        let given = Self(top.join(format!("netns-given-{}-{user}", std::process::id())));
+            .find(|top| top.join("cgroup.controllers").exists())
+            .ok_or_else(|| format!("no control groups of version 2 at {TOPS:?}; {MOUNT}"))?;
+        Self::below(top, user).map_err(|error| {
+            format!(
+                "no control group can be made in {}: {error}; {WRITABLE}",
+                top.display()
+            )
+        })
+    }
+
+    fn below(top: &Path, user: u32) -> io::Result<Self> {
+        let group = top.join(format!("netns-given-{}-{user}", std::process::id()));
+        fs::create_dir(&group)?;
+        let given = Self(group);
+        fs::create_dir(given.start())?;
         for folder in [given.0.clone(), given.start()] {
-            fs::create_dir(&folder).ok()?;
             for file in ["", "cgroup.procs", "cgroup.subtree_control"] {
-                std::os::unix::fs::chown(folder.join(file), Some(user), Some(user)).unwrap();
+                std::os::unix::fs::chown(folder.join(file), Some(user), Some(user))?;
             }
         }
-        Some(given)
+        Ok(given)
     }
 
     /// Where the scenario begins.
