@@ -15,6 +15,8 @@ mod candidate;
 mod files;
 mod ground;
 mod group;
+#[cfg(test)]
+mod group_tests;
 pub mod guardian;
 mod hierarchy;
 mod removal;
