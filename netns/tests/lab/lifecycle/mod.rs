@@ -1,6 +1,7 @@
 //! A small lab that is stopped, started, scaled and changed while it runs.
 
 mod changing;
+mod opens;
 mod scales;
 mod steering;
 
@@ -126,14 +127,14 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             changing::changed(&lab, &file),
         )
         .await;
-    if let Some(latency) = steps
+    if let Some(read) = steps
         .step(
             "while a large file is planned, the lab answers",
             changing::large(&lab, &file),
         )
         .await
     {
-        steps.figure("an answer while a large file is planned", latency);
+        steps.figure("an answer while a large file is planned comes with", read);
     }
     steps
         .step("it goes down", lab.expect(&["down", "--volumes"]))
