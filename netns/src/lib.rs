@@ -4,6 +4,7 @@
 //! and [`doctor`] says what a machine lacks for that. [`fuzz`] says what must hold of whatever comes from outside.
 
 pub mod cli;
+mod columns;
 pub mod compose;
 pub mod doctor;
 pub mod fuzz;

@@ -1,7 +1,7 @@
-//! What limits did to the instances, in lines beneath a table of figures.
+//! What limits did to the instances, in lines beneath a table of figures; on standard error, as those of [`remarks`](super::remarks) are.
 
-use super::summary::paragraph;
 use super::terminal::counted;
+use crate::columns::paragraph;
 use crate::compose::byte_size;
 use crate::lab::usage::Usage;
 
@@ -18,10 +18,7 @@ pub(super) fn beneath<'a>(
     if let Some(why) = unenforced {
         text.push_str(&paragraph("", &format!("limits are not enforced: {why}")));
     }
-    if text.is_empty() {
-        return text;
-    }
-    format!("\n{text}")
+    text
 }
 
 /// How long its processor limit has kept an instance from running; empty when it has not.
@@ -72,7 +69,7 @@ mod tests {
         assert_eq!(beneath([("calm-1", &calm)].into_iter(), None), "");
         assert_eq!(
             beneath([("busy-1", &busy)].into_iter(), Some("they are root's")),
-            "\nbusy-1 was held back 1.234 s by cpus: 0.5\nbusy-1 was oom-killed 2 times by memory: 32M\nlimits are not enforced: they are root's\n"
+            "busy-1 was held back 1.234 s by cpus: 0.5\nbusy-1 was oom-killed 2 times by memory: 32M\nlimits are not enforced: they are root's\n"
         );
     }
 }

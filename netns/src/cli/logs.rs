@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::args::Global;
 use super::failure::{Code, Failure};
-use super::project;
-use super::terminal::{Paint, out};
-use crate::lab::launch::OWN_LOG;
-use crate::lab::logs::Follower;
+use super::streams::{Streams, instances, is_of};
+use super::terminal::Paint;
+use super::{project, ps};
+use crate::lab::protocol::Reply;
 use crate::lab::state::StateDir;
 
 /// How often files are looked at with `--follow`.
@@ -26,7 +26,10 @@ Examples:
 A log is what the program itself has written, byte by byte. Nothing adds times
 to its lines: Docker's --timestamps and --since do not exist here. No file gets
 longer than 10 MB; the two before the current one are kept beside it, in the
-folder of the lab (ls --json names it): logs/NAME.log.1 and .2.")]
+folder of the lab (ls --json names it): logs/NAME.log.1 and .2.
+
+While the lab is up, the instances it has are shown, with --follow also those
+that come; one that is no more when it is named. When it is down, all that were.")]
 pub(super) struct Logs {
     /// Go on as more is written, until Ctrl-C
     #[arg(short, long)]
@@ -47,9 +50,10 @@ pub(super) struct Logs {
 
 pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
     let state = project::find(global)?;
-    let names = chosen(&instances(&state), &logs.services)?;
+    let (present, left) = (present(&state), instances(&state.logs()));
+    let names = chosen(&present, &left, &logs.services, &state.name())?;
     let tail = logs.tail.and_then(|Lines(lines)| lines);
-    let mut streams = Streams::new(&state, names, tail);
+    let mut streams = Streams::new(&state, &names, &logs.services, tail);
     streams.bare = logs.no_log_prefix;
     if logs.no_color {
         streams.paint = Paint::none();
@@ -63,15 +67,6 @@ pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
     streams.pump()?;
     streams.finish()?;
     Ok(0)
-}
-
-/// Several logs as one, each line behind its instance's name.
-pub(super) struct Streams {
-    streams: Vec<(String, Follower)>,
-    paint: Paint,
-    width: usize,
-    /// Lines as they are, without a name before them.
-    bare: bool,
 }
 
 /// How many lines from the end; `None`: all.
@@ -89,126 +84,89 @@ fn lines(text: &str) -> Result<Lines, String> {
     }
 }
 
-impl Streams {
-    /// From `tail` lines before the end, or from the beginning.
-    pub(super) fn new(state: &StateDir, names: Vec<String>, tail: Option<usize>) -> Self {
-        let width = names.iter().map(String::len).max().unwrap_or(0);
-        let streams = names
-            .into_iter()
-            .map(|name| {
-                let follower = Follower::at_tail(&state.log(&name), tail);
-                (name, follower)
-            })
-            .collect();
-        Self {
-            streams,
-            paint: Paint::stdout(),
-            width,
-            bare: false,
+/// The instances that are there: while the lab is up those it has; else all that have left a log.
+fn present(state: &StateDir) -> Vec<String> {
+    let status = state.is_up().then(|| ps::ask(state).ok()).flatten();
+    match status.flatten() {
+        Some(Reply::Status(status)) => {
+            let instances = status.instances.into_iter();
+            instances.map(|instance| instance.name).collect()
         }
-    }
-
-    /// Prints what has been written since.
-    pub(super) fn pump(&mut self) -> std::io::Result<()> {
-        let prefixes = self.prefixes();
-        for ((_, follower), prefix) in self.streams.iter_mut().zip(prefixes) {
-            let mut text = String::new();
-            follower.read(&mut |line| text.push_str(&format!("{prefix}{line}\n")))?;
-            if !text.is_empty() {
-                out(&text)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Prints lines that were left without an end.
-    fn finish(&mut self) -> std::io::Result<()> {
-        let prefixes = self.prefixes();
-        for ((_, follower), prefix) in self.streams.iter_mut().zip(prefixes) {
-            if let Some(rest) = follower.rest() {
-                out(&format!("{prefix}{rest}\n"))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What stands before the lines of each.
-    fn prefixes(&self) -> Vec<String> {
-        let (paint, width) = (self.paint, self.width);
-        let prefix = |(number, (name, _)): (usize, &(String, Follower))| match self.bare {
-            true => String::new(),
-            false => format!("{} ", paint.instance(number, &format!("{name:<width$} |"))),
-        };
-        self.streams.iter().enumerate().map(prefix).collect()
+        // It cannot say, but what was written can be read.
+        _ => instances(&state.logs()),
     }
 }
 
-/// Instances that have a log, whether or not they still run.
-fn instances(state: &StateDir) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(state.logs())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            entry
-                .file_name()
-                .to_str()?
-                .strip_suffix(".log")
-                .map(str::to_owned)
-        })
-        .filter(|name| name != OWN_LOG)
-        .collect();
-    names.sort();
-    names
+/// Those that are asked for, by instance or by service. One that is no more, `left` a log, and is asked for by its own name is
+/// chosen too: who scales down may still want to know how it ended.
+fn chosen(
+    present: &[String],
+    left: &[String],
+    wanted: &[String],
+    project: &str,
+) -> Result<Vec<String>, Failure> {
+    if wanted.is_empty() {
+        return Ok(present.to_vec());
+    }
+    let mut chosen: Vec<String> = Vec::new();
+    for wanted in wanted {
+        let mut found: Vec<&String> = present.iter().filter(|one| is_of(one, wanted)).collect();
+        if found.is_empty() {
+            found = left.iter().filter(|one| *one == wanted).collect();
+        }
+        if found.is_empty() {
+            return Err(nobody(present, wanted, project));
+        }
+        chosen.extend(found.into_iter().cloned());
+    }
+    chosen.sort();
+    chosen.dedup();
+    Ok(chosen)
 }
 
-/// Those that are asked for, by instance or by service.
-fn chosen(all: &[String], wanted: &[String]) -> Result<Vec<String>, Failure> {
-    let is_of = |instance: &str, service: &str| {
-        instance == service
-            || instance
-                .rsplit_once('-')
-                .is_some_and(|(name, index)| name == service && index.parse::<u32>().is_ok())
+fn nobody(present: &[String], wanted: &str, project: &str) -> Failure {
+    let others = match present {
+        [] => {
+            format!("nor has anything else of {project}\n = help: `netns-setup up -d` brings it up")
+        }
+        _ => format!("there are: {}", present.join(", ")),
     };
-    if let Some(unknown) = wanted
-        .iter()
-        .find(|wanted| !all.iter().any(|instance| is_of(instance, wanted)))
-    {
-        return Err(Failure::new(
-            Code::Failed,
-            format!(
-                "error: nothing named {unknown} has written a log; there are: {}",
-                all.join(", ")
-            ),
-        ));
-    }
-    Ok(all
-        .iter()
-        .filter(|instance| wanted.is_empty() || wanted.iter().any(|wanted| is_of(instance, wanted)))
-        .cloned()
-        .collect())
+    let gap = if present.is_empty() { "," } else { ";" };
+    Failure::new(
+        Code::Failed,
+        format!("error: nothing named {wanted} has written a log{gap} {others}"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().copied().map(str::to_owned).collect()
+    }
+
     #[test]
     fn logs_are_chosen_by_service_or_instance() {
-        let all: Vec<String> = ["order-1", "order-2", "order-service-1"]
-            .map(str::to_owned)
-            .to_vec();
-        assert_eq!(
-            chosen(&all, &["order".to_owned()]).unwrap(),
-            ["order-1", "order-2"]
-        );
-        assert_eq!(chosen(&all, &["order-2".to_owned()]).unwrap(), ["order-2"]);
-        assert_eq!(chosen(&all, &[]).unwrap(), all);
+        let all = names(&["order-1", "order-2", "order-service-1"]);
+        let left = names(&["order-1", "order-2", "order-3"]);
+        let of = |wanted: &[&str]| chosen(&all, &left, &names(wanted), "shop");
+        assert_eq!(of(&["order"]).unwrap(), ["order-1", "order-2"]);
+        assert_eq!(of(&["order-2", "order"]).unwrap(), ["order-1", "order-2"]);
+        assert_eq!(of(&[]).unwrap(), all);
+        // It is no more, and is shown to who asks for it alone.
+        assert_eq!(of(&["order-3"]).unwrap(), ["order-3"]);
+        let refused = of(&["cart"]).unwrap_err().message;
         assert!(
-            chosen(&all, &["cart".to_owned()])
-                .unwrap_err()
-                .message
-                .contains("order-service-1")
+            refused.ends_with("; there are: order-1, order-2, order-service-1"),
+            "{refused}"
+        );
+        let refused = chosen(&[], &[], &names(&["cart"]), "shop")
+            .unwrap_err()
+            .message;
+        assert!(
+            refused.contains("nor has anything else of shop\n = help: `netns-setup up -d`"),
+            "{refused}"
         );
     }
 }

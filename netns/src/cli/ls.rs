@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::args::Global;
 use super::failure::Failure;
 use super::output::Output;
-use super::project;
-use super::ps;
-use super::terminal::{Paint, duration, fitting, out};
+use super::terminal::{Paint, duration, out};
+use super::{project, ps};
+use crate::columns::fitting;
 use crate::lab::protocol::{InstanceState, Status};
 use crate::lab::state::StateDir;
 

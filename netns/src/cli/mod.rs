@@ -34,6 +34,7 @@ mod start;
 mod stats;
 mod steer;
 mod stop;
+mod streams;
 mod summary;
 mod terminal;
 mod top;

@@ -1,7 +1,13 @@
 //! What is printed while a lab comes up or goes down: one line for each thing that happened.
 
-use super::terminal::{Paint, QUOTED, cut, say};
+use super::terminal::{Paint, QUOTED, say};
+use crate::columns::{WIDTH, cut, shortened};
 use crate::lab::protocol::{InstanceState, Progress};
+
+/// What a line has beside the name: what happened, how long it took, and the spaces around them.
+const WHAT: usize = 34;
+const TIME: usize = 9;
+const NAME: usize = WIDTH - WHAT - TIME - 4;
 
 /// Prints progress on standard error.
 #[derive(Debug)]
@@ -13,7 +19,8 @@ pub(super) struct Printer {
 impl Printer {
     /// `names` are the instances; they set the width of the first column.
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let width = names.map(str::len).chain([16]).max().unwrap_or(16);
+        let lengths = names.map(|name| name.chars().count());
+        let width = lengths.max().unwrap_or(0).clamp(16, NAME);
         Self {
             paint: Paint::stderr(),
             width,
@@ -32,7 +39,7 @@ impl Printer {
                 let what = format!("{namespaces} namespaces, {operations} steps");
                 self.line(
                     "network",
-                    &self.paint.good(&format!("{what:<34}")),
+                    &self.paint.good(&format!("{what:<WHAT$}")),
                     &format!("{took_ms:.0} ms"),
                 );
             }
@@ -52,14 +59,14 @@ impl Printer {
                     | InstanceState::Healthy
                     | InstanceState::Completed
                     | InstanceState::Stopped
-                    | InstanceState::Removed => self.paint.good(&format!("{word:<34}")),
+                    | InstanceState::Removed => self.paint.good(&format!("{word:<WHAT$}")),
                     InstanceState::Unhealthy
                     | InstanceState::Restarting
                     | InstanceState::Failed => {
                         let text = detail
                             .as_ref()
                             .map_or_else(|| word.to_owned(), |detail| format!("{word}: {detail}"));
-                        self.paint.bad(&format!("{text:<34}"))
+                        self.paint.bad(&format!("{text:<WHAT$}"))
                     }
                 };
                 self.line(instance, &painted, &seconds(*took_ms));
@@ -90,14 +97,36 @@ impl Printer {
     }
 
     fn line(&self, subject: &str, what: &str, time: &str) {
-        say(&format!(
-            " {subject:<width$}  {what} {time:>9}",
-            width = self.width
-        ));
+        say(&self.aligned(subject, what, time));
+    }
+
+    fn aligned(&self, subject: &str, what: &str, time: &str) -> String {
+        let width = self.width;
+        let subject = shortened(subject, width);
+        format!(" {subject:<width$}  {what} {time:>TIME$}")
     }
 }
 
 /// Milliseconds as seconds with two decimals.
 fn seconds(ms: u64) -> String {
     format!("{}.{:02} s", ms / 1000, ms % 1000 / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_fits_whatever_the_name() {
+        let name = format!("{}-12", "inventory".repeat(6));
+        let printer = Printer::new(["web-1", &name].into_iter());
+        let line = printer.aligned(&name, &format!("{:<WHAT$}", "healthy"), "1234.56 s");
+        assert_eq!(line.chars().count(), WIDTH, "{line}");
+        assert!(line.contains("-12  healthy"), "{line}");
+        let short = Printer::new(["web-1"].into_iter());
+        assert_eq!(
+            short.aligned("web-1", &format!("{:<WHAT$}", "healthy"), "0.10 s"),
+            " web-1             healthy                               0.10 s"
+        );
+    }
 }

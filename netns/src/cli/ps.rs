@@ -9,8 +9,9 @@ use clap::Args;
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::output::Output;
-use super::terminal::{Paint, counted, duration, fitting, out, remark, say};
+use super::terminal::{Paint, counted, duration, out, remark, say};
 use super::{project, remarks, until};
+use crate::columns::fitting;
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
@@ -75,10 +76,7 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
         return Ok(0);
     }
     status.instances = instances;
-    out(&table(&status))?;
-    if status.held.is_none() {
-        remark(&remarks::of(&status, Paint::stderr()));
-    }
+    show(&status)?;
     if hidden > 0 {
         let what = counted(hidden, "instance is over", "instances are over");
         say(&format!("{what} and not shown; see `ps --all`"));
@@ -173,14 +171,13 @@ pub(super) fn mute(state: &StateDir) -> Failure {
     )
 }
 
-/// The status as a table, and what is to be said of it, for who has not asked for a table.
-pub(super) fn shown(status: &Status) -> String {
-    let remarks = match &status.held {
-        Some(_) => String::new(),
-        None => remarks::of(status, Paint::stdout()),
-    };
-    let gap = if remarks.is_empty() { "" } else { "\n" };
-    format!("{}{gap}{remarks}", table(status))
+/// Prints the status as a table, and beneath it, on standard error, what is to be said of it.
+pub(super) fn show(status: &Status) -> Result<(), Failure> {
+    out(&table(status))?;
+    if status.held.is_none() {
+        remark(&remarks::of(status, Paint::stderr()));
+    }
+    Ok(())
 }
 
 /// The status as a table.

@@ -1,8 +1,8 @@
-//! What is said beneath the table of `ps`. On standard error: a script that reads the table must not take a remark for a row.
+//! What is said beneath the table of `ps`, and of `up` on a lab that runs. On standard error: a script that reads the table must not take a remark for a row.
 
-use super::summary::paragraph;
-use super::terminal::{Paint, WIDTH, counted, cut};
+use super::terminal::{Paint, counted};
 use super::{held_back, uplink};
+use crate::columns::{WIDTH, cut, paragraph};
 use crate::compose::byte_size;
 use crate::lab::protocol::{InstanceStatus, Status};
 

@@ -10,8 +10,9 @@ use super::args::Global;
 use super::failure::{Code, Failure};
 use super::held_back::beneath;
 use super::output::Output;
-use super::terminal::{fitting, is_terminal, out};
+use super::terminal::{is_terminal, out, remark};
 use super::{project, ps};
+use crate::columns::fitting;
 use crate::lab::client::Client;
 use crate::lab::protocol::{Reply, Request};
 use crate::lab::state::StateDir;
@@ -36,7 +37,8 @@ it has one; else they are summed over the processes of its sandbox, shared
 memory counted once (PSS) and children that nobody waited for not at all.
 LIMIT is the machine's memory where the service states none, and - where
 limits are not enforced. NET I/O is what eth0 has received and sent. JSON is a
-list with --no-stream, else one object a line.")]
+list with --no-stream, else one object a line. What limits have held back is
+told beneath the table, on standard error.")]
 pub(super) struct Stats {
     /// Those that do not run as well
     #[arg(short, long)]
@@ -91,10 +93,7 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
             Err(failure) => return Err(failure),
         };
         let rows: Vec<Row<'_>> = rows(&before, &now).into_iter().filter(wanted).collect();
-        let table = || {
-            let usages = rows.iter().filter_map(|row| Some((row.name, row.usage?)));
-            shown(&rows, machine) + &beneath(usages, status.unenforced.as_deref())
-        };
+        let table = || shown(&rows, machine);
         let text = match (json, stats.no_stream) {
             (true, true) => format!("{}\n", serde_json::to_string_pretty(&rows)?),
             (true, false) => lines(&rows)?,
@@ -103,6 +102,10 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
             (false, false) => format!("{}\n", table()),
         };
         out(&text)?;
+        if !json {
+            let usages = rows.iter().filter_map(|row| Some((row.name, row.usage?)));
+            remark(&beneath(usages, status.unenforced.as_deref()));
+        }
         if stats.no_stream {
             return Ok(0);
         }

@@ -2,8 +2,12 @@
 
 use super::terminal::{Paint, counted, megabytes};
 use super::{until, uplink};
+use crate::columns::{WIDTH, paragraph, shortened, wrapped};
 use crate::compose::{Policy, Project};
 use crate::plan::{Direct, Held, Plan};
+
+/// Most columns of a network's name.
+const NETWORK: usize = 20;
 
 /// What the summary says beside what the lab itself reports.
 pub(super) struct Told {
@@ -24,12 +28,10 @@ pub(super) fn summary(project: &Project, plan: &Plan) -> String {
         let host = port
             .host_ip
             .map_or_else(|| "localhost".to_owned(), |address| address.to_string());
-        text.push_str(&format!(
-            "  {:<28} {}:{}\n",
-            format!("http://{host}:{}", port.host_port),
-            port.service,
-            port.target_port
-        ));
+        let head = format!("  {:<28} ", format!("http://{host}:{}", port.host_port));
+        let end = format!(":{}", port.target_port);
+        let room = WIDTH.saturating_sub(head.len() + end.len());
+        text.push_str(&format!("{head}{}{end}\n", shortened(&port.service, room)));
     }
     let rules = match &project.policy {
         Policy::Flows(flows) => format!(
@@ -46,6 +48,8 @@ pub(super) fn summary(project: &Project, plan: &Plan) -> String {
     text.push('\n');
     text.push_str(&paragraph("  built     ", &built));
     for tier in &plan.tiers {
+        let name = shortened(&tier.name, NETWORK);
+        let head = format!("  {name:<9} {:<16} ", tier.subnet.to_string());
         let inhabitants: Vec<String> = plan
             .instances
             .iter()
@@ -55,34 +59,11 @@ pub(super) fn summary(project: &Project, plan: &Plan) -> String {
                     .as_ref()
                     .filter(|link| link.tier == tier.name)?;
                 let [.., last] = link.address.addr().octets();
-                Some(format!("{} .{last}", instance.name))
+                Some(entry(&head, &instance.name, &format!(".{last}")))
             })
             .collect();
-        text.push_str(&wrapped(
-            &format!("  {:<9} {:<16} ", tier.name, tier.subnet.to_string()),
-            &inhabitants,
-        ));
+        text.push_str(&wrapped(&head, &inhabitants));
     }
-    text
-}
-
-/// `items` after `head`, in as many lines of 80 columns as it takes.
-pub(super) fn wrapped(head: &str, items: &[String]) -> String {
-    let indent = " ".repeat(head.len());
-    let mut text = String::new();
-    let mut line = head.to_owned();
-    for (number, item) in items.iter().enumerate() {
-        let comma = if number + 1 < items.len() { ", " } else { "" };
-        if line.len() + item.len() + comma.len() > 80 && line.len() > indent.len() {
-            text.push_str(line.trim_end());
-            text.push('\n');
-            line.clone_from(&indent);
-        }
-        line.push_str(item);
-        line.push_str(comma);
-    }
-    text.push_str(line.trim_end());
-    text.push('\n');
     text
 }
 
@@ -98,24 +79,6 @@ pub(super) fn stands(
         Some(at) => format!("\n{}", until::shown(at)),
         None => ready(told, at_ms, memory, foreground),
     }
-}
-
-/// The words of `text` after `head`, in as many lines of 80 columns as it takes.
-pub(super) fn paragraph(head: &str, text: &str) -> String {
-    let indent = " ".repeat(head.len());
-    let mut lines = vec![head.to_owned()];
-    for word in text.split(' ') {
-        if let Some(line) = lines.last_mut() {
-            let is_empty = line.len() == head.len();
-            if is_empty || line.len() + 1 + word.len() <= 80 {
-                line.push_str(if is_empty { "" } else { " " });
-                line.push_str(word);
-                continue;
-            }
-        }
-        lines.push(format!("{indent}{word}"));
-    }
-    lines.join("\n") + "\n"
 }
 
 /// The whole text, for when the lab has become healthy `at_ms` after it began.
@@ -135,29 +98,33 @@ fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foreground: bool) ->
         seconds(at_ms)
     ));
     if !memory.is_empty() {
+        let head = "  memory    ";
         let each: Vec<String> = memory
             .iter()
-            .map(|(name, bytes)| format!("{name} {}", megabytes(*bytes)))
+            .map(|(name, bytes)| entry(head, name, &megabytes(*bytes)))
             .collect();
         let sum = megabytes(memory.iter().map(|(_, bytes)| bytes).sum());
         text.push_str(
-            &wrapped(
-                "  memory    ",
-                &[vec![format!("{sum} together:")], each].concat(),
-            )
-            .replace(":,", ":"),
+            &wrapped(head, &[vec![format!("{sum} together:")], each].concat()).replace(":,", ":"),
         );
     }
     if let Some(why) = &told.unenforced {
         text.push_str(&paragraph("  limits    ", &format!("not enforced: {why}")));
     }
     let program = invocation();
-    text.push_str(&if foreground {
-        format!("\n  Ctrl-C takes it down. Meanwhile: {program} ps | logs | exec SERVICE COMMAND\n")
-    } else {
-        format!("\n  {program} ps | logs -f | exec SERVICE COMMAND | down\n")
-    });
-    text
+    let next = match foreground {
+        true => {
+            format!("Ctrl-C takes it down. Meanwhile: {program} ps | logs | exec SERVICE COMMAND")
+        }
+        false => format!("{program} ps | logs -f | exec SERVICE COMMAND | down"),
+    };
+    format!("{text}\n{}", paragraph("  ", &next))
+}
+
+/// An instance and what is told of it, as short as one line after `head` takes, with the comma that may follow.
+fn entry(head: &str, name: &str, told: &str) -> String {
+    let taken = head.chars().count() + told.len() + " ,".len();
+    format!("{} {told}", shortened(name, WIDTH.saturating_sub(taken)))
 }
 
 /// This program as it was called, so that what is printed can be typed: few have it on their PATH.

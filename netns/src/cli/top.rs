@@ -9,8 +9,9 @@ use nix::unistd::{Uid, User};
 
 use super::args::Global;
 use super::failure::Failure;
-use super::terminal::{WIDTH, cut, is_terminal, out, table};
+use super::terminal::{is_terminal, out};
 use super::{project, ps};
+use crate::columns::{WIDTH, cut, table};
 use crate::lab::processes::{self, Process, TICKS};
 
 /// `top`

@@ -2,6 +2,7 @@
 
 use super::failure::{Code, Failure};
 use super::summary::invocation;
+use crate::columns::paragraph;
 use crate::lab::protocol::Status;
 use crate::plan::{Held, Plan};
 
@@ -37,8 +38,12 @@ pub(super) fn shown(held: &Held) -> String {
         Some(next) => format!("next would be {}: {next}", held.step + 1),
         None => "next would be the first instance".to_owned(),
     };
+    let typed = format!("{program} exec router ip -br addr | config --format plan | down");
     format!(
-        "held after step {} of {}: {}\n{next}\n\n  {program} exec router ip -br addr | config --format plan | down\n",
-        held.step, held.of, held.last
+        "held after step {} of {}: {}\n{next}\n\n{}",
+        held.step,
+        held.of,
+        held.last,
+        paragraph("  ", &typed)
     )
 }

@@ -9,11 +9,11 @@ use nix::unistd::Pid;
 
 use super::args::{Global, scale, seconds};
 use super::failure::{Code, Failure};
-use super::logs::Streams;
 use super::progress::Printer;
 use super::project::{self, Loaded};
+use super::streams::Streams;
 use super::summary::{Told, summary};
-use super::terminal::{out, say};
+use super::terminal::say;
 use super::watch::watch;
 use super::{change, doctor, ps, until, uplink};
 use crate::kernel::wait_for_end;
@@ -204,7 +204,7 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         | LaunchError::Io(_) => Failure::new(Code::Failed, error.to_string()),
         LaunchError::Kernel(_) => Failure::new(Code::Environment, error.to_string()),
     })?;
-    let streams = (!up.detach && !up.wait).then(|| Streams::new(&state, names, Some(0)));
+    let streams = (!up.detach && !up.wait).then(|| Streams::new(&state, &names, &[], Some(0)));
     watch(launched, &printer, &mut told, streams)
 }
 
@@ -236,7 +236,7 @@ fn on_running(
     let name = &loaded.project.name;
     if status.held.is_some() {
         say(&format!("{name} is held already; nothing was changed"));
-        return out(&ps::shown(status)).map(|()| 0).map_err(Failure::from);
+        return ps::show(status).map(|()| 0);
     }
     let ended = change::apply(loaded, status, up, services)?;
     let status = ps::status(&loaded.state)?;
@@ -248,7 +248,7 @@ fn on_running(
         };
         say(&format!("{name} {how}; nothing was changed"));
     }
-    out(&ps::shown(&status))?;
+    ps::show(&status)?;
     Ok(ended.code)
 }
 

@@ -6,8 +6,8 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use super::failure::{Code, Failure};
-use super::summary::wrapped;
 use super::terminal::say;
+use crate::columns::wrapped;
 use crate::compose::Project;
 use crate::kernel::{BuildError, Identity, uplink};
 use crate::lab::state::StateDir;

@@ -7,8 +7,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::failure::{Code, Failure};
-use super::logs::Streams;
 use super::progress::Printer;
+use super::streams::Streams;
 use super::summary::{Told, stands};
 use super::terminal::say;
 use super::uplink;

@@ -3,16 +3,19 @@
 use std::io::{self, Write};
 
 use super::check::{Check, State};
+use crate::columns::{WIDTH, shortened};
 
-const WIDTH: usize = 80;
+/// Most columns of a check's name: a network's may be 63 characters long, and what was found is to have room beside it.
+const NAME: usize = 28;
 
 /// Writes it.
 pub(super) fn table(checks: &[Check], out: &mut impl Write) -> io::Result<()> {
     let width = checks
         .iter()
-        .map(|check| check.name.len())
+        .map(|check| check.name.chars().count())
         .max()
-        .unwrap_or(0);
+        .unwrap_or(0)
+        .min(NAME);
     let mut group = None;
     for check in checks {
         if group != Some(check.group) {
@@ -27,7 +30,7 @@ pub(super) fn table(checks: &[Check], out: &mut impl Write) -> io::Result<()> {
             State::Missing => "MISSING",
         };
         let indent = 2 + 7 + 2 + width + 2;
-        let mut head = format!("  {state:7}  {:width$}  ", check.name);
+        let mut head = format!("  {state:7}  {:width$}  ", shortened(&check.name, width));
         for line in wrapped(&check.found, WIDTH - indent) {
             writeln!(out, "{head}{line}")?;
             head = " ".repeat(indent);
@@ -82,5 +85,21 @@ mod tests {
             text.ends_with("\n                     -> apt-get install nftables\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_long_name_leaves_room_for_what_was_found() {
+        let name = format!("network {}-12", "inventory".repeat(7));
+        let found = "10.0.0.0/24 meets this host's 10.0.0.0/8 on eth0";
+        let checks = [Check::note(Group::Kernel, &name, found).remedy("another prefix")];
+        let mut text = Vec::new();
+        table(&checks, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
+        assert!(text.contains("  note     network inven"), "{text}");
+        assert!(text.contains("-12  10.0.0.0/24 meets"), "{text}");
     }
 }

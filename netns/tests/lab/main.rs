@@ -16,6 +16,7 @@ mod dial;
 mod examples;
 mod faults;
 mod foreign;
+mod following;
 mod groups;
 mod holdings;
 mod instance;
@@ -61,6 +62,7 @@ enum Story {
     Examples,
     Foreign,
     Faults,
+    Following,
     Limits,
     Starting,
     Looking,
@@ -86,6 +88,7 @@ const STORIES: &[(&str, Story)] = &[
     ("examples", Story::Examples),
     ("foreign", Story::Foreign),
     ("faults", Story::Faults),
+    ("following", Story::Following),
     ("limits", Story::Limits),
     ("starting", Story::Starting),
     ("looking", Story::Looking),
@@ -112,6 +115,7 @@ impl Story {
             Self::Examples => examples::tell(steps, setting).await,
             Self::Foreign => foreign::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,
+            Self::Following => following::tell(steps, setting).await,
             Self::Limits => limits::tell(steps, setting).await,
             Self::Starting => starting::tell(steps, setting).await,
             Self::Looking => looking::tell(steps, setting).await,

@@ -36,7 +36,15 @@ pub(crate) async fn lab(setting: &Setting) -> Result<Lab<'_>> {
     let file = folder.join("compose.yaml");
     std::fs::write(&file, FILE.replace("LONG", LONG))?;
     let lab = Lab::new(setting, "a-lab-that-is-called-by-a-long-name", file)?;
-    lab.expect(&UP).await?;
+    let output = lab.run(&UP).await?;
+    let told = String::from_utf8(output.stderr)?;
+    ensure!(output.status.success(), "{told}");
+    let wide = told.lines().find(|line| line.chars().count() > COLUMNS);
+    ensure!(wide.is_none(), "up: {wide:?} in\n{told}");
+    ensure!(
+        told.contains("-2  running") || told.contains("-2  healthy"),
+        "instances are not told apart:\n{told}"
+    );
     Ok(lab)
 }
 
@@ -138,6 +146,16 @@ pub(crate) async fn remarks(lab: &Lab<'_>) -> Result<()> {
     );
     let wide = remarks.lines().find(|line| line.chars().count() > COLUMNS);
     ensure!(wide.is_none(), "{wide:?} in\n{remarks}");
+    // `up` shows the same of a lab that runs, apart as well.
+    let up = [&UP[..], &["--no-recreate", "--scale", &four]].concat();
+    let output = lab.run(&up).await?;
+    let [rows, told] = [output.stdout, output.stderr].map(String::from_utf8);
+    let (rows, told) = (rows?, told?);
+    ensure!(
+        rows.lines().count() == 5 && !rows.contains("cough"),
+        "not the table alone:\n{rows}"
+    );
+    ensure!(told.matches("its log:\n").count() == 3, "{told}");
     Ok(())
 }
 

@@ -61,7 +61,13 @@ pub(super) async fn is_throttled(lab: &Lab<'_>) -> Result<f64> {
     }
     ensure!(stats["cpu_limit"] == 0.2, "{stats}");
     for argv in [&["stats", "--no-stream"][..], &["ps"]] {
-        let table = said(&lab.run(argv).await?);
+        let output = lab.run(argv).await?;
+        let rows = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            !rows.contains(" was "),
+            "{argv:?}, not the table alone: {rows}"
+        );
+        let table = said(&output);
         ensure!(
             table.contains("\nbusy-1 was held back ") && table.contains(" s by cpus: 0.2\n"),
             "{argv:?}: {table}"
@@ -120,7 +126,7 @@ pub(super) async fn is_oom_killed(lab: &Lab<'_>) -> Result<()> {
         "{stats}"
     );
     ensure!(ps["oom_kills"] == 1, "{ps}");
-    let table = lab.expect(&["stats", "--no-stream"]).await?;
+    let table = said(&lab.run(&["stats", "--no-stream"]).await?);
     ensure!(
         table.contains("\nhog-1 was oom-killed 1 time by memory: 32M\n"),
         "{table}"

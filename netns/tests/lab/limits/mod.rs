@@ -168,7 +168,7 @@ async fn comes_up(setting: &Setting, lab: &Lab<'_>) -> Result<bool> {
         words.contains(remedy) || words.contains("--cgroupns"),
         "no remedy: {said}"
     );
-    let figures = lab.expect(&["stats", "--no-stream"]).await?;
+    let figures = crate::setting::said(&lab.run(&["stats", "--no-stream"]).await?);
     for table in [table, figures] {
         ensure!(table.matches("not enforced").count() == 1, "{table}");
     }
