@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::failure::{Code, Failure};
+use super::parting::{GOES_ON, Parting};
 use super::project::{Loaded, diagnostics};
 use super::steer::{Ended, ask};
 use super::{doctor, up};
@@ -133,5 +134,6 @@ fn send(loaded: &Loaded, status: &Status, mut change: Change) -> Result<Ended, F
         .collect();
     let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
     let request = Request::Change(Box::new(change));
+    let _parting = Parting::with(GOES_ON)?;
     ask(&loaded.state, request, &fds, &names, &mut |_, _| false)
 }

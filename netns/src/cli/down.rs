@@ -10,11 +10,13 @@ use nix::unistd::Pid;
 
 use super::args::Global;
 use super::failure::{Code, Failure};
+use super::parting::Parting;
 use super::progress::Printer;
 use super::project;
 use super::ps;
 use super::steer::{ask, grace};
 use super::terminal::say;
+use super::up::{MUTE, MUTE_PAUSE};
 use crate::kernel::wait_for_end;
 use crate::lab::client::Client;
 use crate::lab::clock::{Clock, millis};
@@ -51,15 +53,19 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
     let name = state.name();
     let clock = Clock::start();
     if state.is_up() {
+        let parting =
+            format!("{name} goes on stopping; `netns-setup down` again waits for its end");
         if ps::is_of_another_version(&state) {
             say(&format!(
                 "{name} was brought up by another version of netns-setup: its first process is told to stop"
             ));
+            let _parting = Parting::with(parting)?;
             terminate(&state)?;
         } else {
             if let Some(timeout) = down.timeout {
                 hurry(&state, timeout)?;
             }
+            let _parting = Parting::with(parting)?;
             stop(&state)?;
         }
         say(&format!(
@@ -112,6 +118,10 @@ fn hurry(state: &StateDir, timeout: Duration) -> Result<(), Failure> {
         services: Vec::new(),
         wait_ms: None,
     };
+    let _parting = Parting::with(format!(
+        "the instances of {} go on stopping; `netns-setup down` again removes what stays",
+        state.name()
+    ))?;
     ask(state, request, &[], &[], &mut |_, _| false).map(drop)
 }
 
@@ -128,10 +138,11 @@ fn stop(state: &StateDir) -> Result<(), Failure> {
     };
     let printer = Printer::new(names.iter().map(String::as_str));
     let pid = state.pid();
-    let mut client = Client::ask(&state.control(), Request::Down, &[])?;
-    while let Some(reply) = client.reply()? {
-        if let Reply::Progress(progress) = reply {
-            printer.show(&progress);
+    if let Some(mut client) = reach(state)? {
+        while let Some(reply) = client.reply()? {
+            if let Reply::Progress(progress) = reply {
+                printer.show(&progress);
+            }
         }
     }
     match pid
@@ -140,6 +151,23 @@ fn stop(state: &StateDir) -> Result<(), Failure> {
     {
         Some(false) => Err(does_not_end()),
         _ => Ok(()),
+    }
+}
+
+/// Asks the lab to end. `None`: it has ended meanwhile. Between the lock and the socket, on its way up or down, there is nobody to ask.
+fn reach(state: &StateDir) -> Result<Option<Client>, Failure> {
+    let clock = Clock::start();
+    loop {
+        match Client::ask(&state.control(), Request::Down, &[]) {
+            Ok(client) => return Ok(Some(client)),
+            Err(_) if !state.is_up() => return Ok(None),
+            Err(error) => match error.kind() {
+                ErrorKind::ConnectionRefused | ErrorKind::NotFound if clock.now() < MUTE => {
+                    std::thread::sleep(MUTE_PAUSE);
+                }
+                _ => return Err(error.into()),
+            },
+        }
     }
 }
 

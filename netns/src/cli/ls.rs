@@ -9,7 +9,7 @@ use super::args::Global;
 use super::failure::Failure;
 use super::output::Output;
 use super::terminal::{Paint, duration, out};
-use super::{project, ps};
+use super::{project, ps, stranger};
 use crate::columns::fitting;
 use crate::lab::protocol::{InstanceState, Status};
 use crate::lab::state::StateDir;
@@ -52,7 +52,11 @@ struct Found {
 }
 
 pub(super) fn run(global: &Global, ls: &Ls) -> Result<u8, Failure> {
-    let labs: Vec<Found> = StateDir::all(&project::base(global))
+    let base = project::base(global);
+    if let Some(refusal) = stranger::refusal(&base) {
+        return Err(refusal);
+    }
+    let labs: Vec<Found> = StateDir::all(&base)
         .into_iter()
         .filter(|(_, state)| ls.all || state.is_up())
         .map(|(name, state)| found(name, &state))

@@ -20,6 +20,7 @@ mod ls;
 mod output;
 #[cfg(test)]
 mod pages;
+mod parting;
 mod port;
 mod progress;
 mod project;
@@ -34,6 +35,7 @@ mod start;
 mod stats;
 mod steer;
 mod stop;
+mod stranger;
 mod streams;
 mod summary;
 mod terminal;

@@ -1,4 +1,4 @@
-//! Finding the Compose file, reading it, and finding the lab that belongs to it.
+//! Reading the Compose files, and finding the lab that belongs to them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::files::files;
-use super::ps;
 use super::terminal::say;
+use super::{ps, stranger};
 use crate::compose::{self, Diagnostic, Project};
 use crate::lab::state::{self, StateDir};
 
@@ -47,6 +47,14 @@ fn read(global: &Global, files: &[PathBuf]) -> Result<Project, Vec<Diagnostic>> 
 
 /// The folder of a lab that may be running: a file that has been broken since must not keep anybody from taking it down.
 pub(super) fn find(global: &Global) -> Result<StateDir, Failure> {
+    let state = sought(global)?;
+    match stranger::refusal(state.path()) {
+        Some(refusal) => Err(refusal),
+        None => Ok(state),
+    }
+}
+
+fn sought(global: &Global) -> Result<StateDir, Failure> {
     if let Some(name) = named(global)? {
         return state_of(global, &name);
     }
@@ -109,15 +117,13 @@ pub(super) fn find_up(global: &Global) -> Result<StateDir, Failure> {
     }
 }
 
-/// Nothing runs.
+/// Nothing runs, as far as this user may know.
 pub(super) fn not_up(state: &StateDir) -> Failure {
-    Failure::new(
-        Code::Failed,
-        format!(
-            "error: {} is not up\n = help: `netns-setup up -d` brings it up",
-            state.name()
-        ),
-    )
+    let name = state.name();
+    stranger::refusal(state.path()).unwrap_or_else(|| {
+        let message = format!("error: {name} is not up\n = help: `netns-setup up -d` brings it up");
+        Failure::new(Code::Failed, message)
+    })
 }
 
 /// The diagnostics of a file, and how many.

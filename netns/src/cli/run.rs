@@ -8,8 +8,10 @@ use clap::Args;
 use super::args::{Global, variable};
 use super::exec::{is_terminal, stream, variables};
 use super::failure::{Code, Failure};
+use super::project::Loaded;
 use super::pty::window;
-use super::{change, project, ps};
+use super::up::{self, Up};
+use super::{change, project, ps, stranger};
 use crate::lab::clock::millis;
 use crate::lab::protocol::{self, Request};
 
@@ -19,7 +21,8 @@ use crate::lab::protocol::{self, Request};
 A sandbox of its own beside the service's instances: same program, files,
 variables, network and permitted connections, an address of its own. Nobody is
 led to it by the service's name or ports, and it is gone when it has ended.
-The lab must be up; what the service depends on is started if it is stopped.
+What the service depends on is started if it does not run, with the lab itself
+if that is not up, and goes on afterwards: `down` ends it.
 
 Examples:
   netns-setup run -e LOG=debug order-service
@@ -66,13 +69,12 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
         Failure::new(Code::Usage, "error: name a service") // clap has seen to it
     })?;
     let loaded = project::load(global)?;
-    if !loaded.state.is_up() {
-        return Err(project::not_up(&loaded.state));
-    }
     let names = [service.clone()];
     let mut needed = change::selected(&loaded.project, &names, run.no_deps)?;
     needed.remove(service);
-    if !needed.is_empty() {
+    if !loaded.state.is_up() {
+        bring_up(global, &loaded, &needed)?;
+    } else if !needed.is_empty() {
         let status = ps::status(&loaded.state)?;
         let runs = |name: &str| status.instances.iter().any(|one| one.service == name);
         let scale: BTreeMap<String, u32> = needed
@@ -83,8 +85,7 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
         let wait_ms = Some(millis(WAIT));
         let ended = change::scale(&loaded, &status, scale, BTreeSet::clone(&needed), wait_ms)?;
         if ended.code != 0 {
-            let why = format!("error: {service} was not run: what it depends on did not come up");
-            return Err(Failure::new(Code::Failed, why));
+            return Err(in_vain(service));
         }
     }
     let tty = !run.no_tty && is_terminal();
@@ -98,6 +99,34 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
         terminal: tty.then(window),
     });
     stream(&loaded.state, request, tty, false)
+}
+
+/// Brings the lab up with these services alone.
+fn bring_up(global: &Global, loaded: &Loaded, needed: &BTreeSet<String>) -> Result<(), Failure> {
+    if let Some(refusal) = stranger::refusal(loaded.state.path()) {
+        return Err(refusal);
+    }
+    let services = loaded.project.services.keys();
+    let up = Up {
+        detach: true,
+        scale: services
+            .filter(|name| !needed.contains(*name))
+            .map(|name| (name.clone(), 0))
+            .collect(),
+        ..Up::default()
+    };
+    match up::run(global, &up)? {
+        0 => Ok(()),
+        code => Err(Failure {
+            code,
+            message: String::new(), // it has said why
+        }),
+    }
+}
+
+fn in_vain(service: &str) -> Failure {
+    let why = format!("error: {service} was not run: what it depends on did not come up");
+    Failure::new(Code::Failed, why)
 }
 
 /// How long what it depends on may take to be healthy.

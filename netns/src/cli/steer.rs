@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::args::{Global, seconds};
 use super::failure::{Code, Failure};
+use super::parting::{GOES_ON, Parting};
 use super::progress::Printer;
 use super::terminal::say;
 use super::{project, ps};
@@ -60,6 +61,7 @@ pub(super) fn steer(
         services: services.to_vec(),
         wait_ms,
     };
+    let _parting = Parting::with(GOES_ON)?;
     let ended = ask(&state, request, &[], &[], &mut |_, _| false)?;
     if ended.touched == 0 {
         say("nothing was changed");

@@ -29,8 +29,8 @@ use crate::plan;
 const GOING: Duration = Duration::from_secs(120);
 
 /// How long a lab that is just coming up, or ending, may have nobody to ask, and how long to wait before asking again.
-const MUTE: Duration = Duration::from_secs(3);
-const MUTE_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const MUTE: Duration = Duration::from_secs(3);
+pub(super) const MUTE_PAUSE: Duration = Duration::from_millis(20);
 
 /// `up`
 #[derive(Debug, Clone, Args)]

@@ -21,6 +21,7 @@ mod groups;
 mod holdings;
 mod instance;
 mod kills;
+mod leaving;
 mod lifecycle;
 mod limits;
 mod looking;
@@ -63,6 +64,7 @@ enum Story {
     Foreign,
     Faults,
     Following,
+    Leaving,
     Limits,
     Starting,
     Looking,
@@ -89,6 +91,7 @@ const STORIES: &[(&str, Story)] = &[
     ("foreign", Story::Foreign),
     ("faults", Story::Faults),
     ("following", Story::Following),
+    ("leaving", Story::Leaving),
     ("limits", Story::Limits),
     ("starting", Story::Starting),
     ("looking", Story::Looking),
@@ -116,6 +119,7 @@ impl Story {
             Self::Foreign => foreign::tell(steps, setting).await,
             Self::Faults => faults::tell(steps, setting).await,
             Self::Following => following::tell(steps, setting).await,
+            Self::Leaving => leaving::tell(steps, setting).await,
             Self::Limits => limits::tell(steps, setting).await,
             Self::Starting => starting::tell(steps, setting).await,
             Self::Looking => looking::tell(steps, setting).await,

@@ -170,7 +170,8 @@ async fn says(to: (Ipv4Addr, u16), word: &str) -> Result<()> {
 
 async fn is_locked_out(users: &[User; 2], labs: &[Lab<'_>; 3]) -> Result<()> {
     for (visitor, own) in users.iter().zip(labs) {
-        for other in labs {
+        let owners = users.iter().map(|user| format!("user {}", user.id));
+        for (other, owner) in labs.iter().zip(owners.chain(["root".to_owned()])) {
             let is_own = other.state() == own.state();
             for (what, attempt) in attempts(visitor, other).await? {
                 let output = run(attempt).await?;
@@ -192,14 +193,22 @@ async fn is_locked_out(users: &[User; 2], labs: &[Lab<'_>; 3]) -> Result<()> {
                 &["exec", "-T", "web", "true"],
                 &["stop"],
                 &["stats"],
+                &["logs"],
+                &["down"],
+                &["ls", "--all"],
             ] {
-                own.refused(1, &[&["--state-dir", &base], verb].concat())
+                let told = own
+                    .refused(1, &[&["--state-dir", &base], verb].concat())
                     .await?;
+                // Not that it is not up, which this user cannot know.
+                ensure!(
+                    told.contains(&format!("belongs to {owner}"))
+                        && told.contains("`sudo")
+                        && told.contains("--state-dir"),
+                    "user {} {verb:?}: {told}",
+                    visitor.id
+                );
             }
-            let listed = own
-                .expect(&["--state-dir", &base, "ls", "-a", "-q"])
-                .await?;
-            ensure!(listed.is_empty(), "{listed}");
         }
     }
     Ok(())

@@ -60,6 +60,27 @@ pub(super) async fn one_off(lab: &Lab<'_>) -> Result<()> {
     .await
 }
 
+pub(super) async fn one_off_alone(lab: &Lab<'_>) -> Result<()> {
+    let run = ["run", "--rm", "-T", "--entrypoint", "/bin/sh"];
+    let script = ["-c", "echo $HOSTNAME; exit 3"];
+    for (options, there) in [
+        (&["web"][..], "base-1\nonce-1\n"),
+        (&["--no-deps", "web"], ""),
+    ] {
+        let output = lab.run(&[&run[..], options, &script].concat()).await?;
+        ensure!(
+            output.status.code() == Some(3) && output.stdout == b"web-run-1\n",
+            "{options:?}: {}",
+            said(&output)
+        );
+        let names = lab.expect(&["ps", "-a", "-q"]).await?;
+        ensure!(names == there, "{options:?}: {names:?}");
+        lab.expect(&["down"]).await?;
+    }
+    lab.refused(1, &["run", "-T", "nosuch"]).await?;
+    lab.refused(1, &["ps"]).await.map(drop)
+}
+
 pub(super) async fn changed(lab: &Lab<'_>, file: &Path) -> Result<()> {
     let before = lab.instances().await?;
     let unchanged = told(lab, &UP).await?;

@@ -72,6 +72,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         Ok(prepared) => prepared,
         Err(error) => return steps.fail("a small Compose file", &error),
     };
+    steps
+        .step(
+            "run brings a lab up that is not, with what the service depends on and nothing else",
+            changing::one_off_alone(&lab),
+        )
+        .await;
     if steps
         .step("a small lab comes up", lab.expect(&UP))
         .await
