@@ -29,8 +29,8 @@ Exit codes:
   0 done   1 failed   2 wrong usage   64 the Compose file is wrong
   69 the machine lacks something, or a port is taken (see `doctor`)
   130 interrupted
-  exec: the exit code of the program; 126: it cannot be executed,
-  127: there is no such program";
+  exec, run: the exit code of the program; 126: it cannot be executed,
+  127: there is no such program; wait: that of the last that ended";
 
 /// Under which heading `--help` lists what every command takes.
 const GLOBAL: &str = "Options of every command";
@@ -39,7 +39,7 @@ const GLOBAL: &str = "Options of every command";
 ///
 /// Without a command: `up`.
 #[derive(Debug, Parser)]
-#[command(name = "netns-setup", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 80)]
+#[command(name = "netns-setup", version, after_help = EXAMPLES, max_term_width = 80)]
 pub(super) struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -125,9 +125,6 @@ pub(super) enum Command {
     Version(version::Version),
     /// Print a script that completes words in a shell
     Completion(completion::Completion),
-    /// The second half of starting a sandbox; only ever run by the lab itself
-    #[command(hide = true)]
-    SandboxInit,
 }
 
 /// Parses `SERVICE=N`.
@@ -195,7 +192,7 @@ mod tests {
         let mut helps = vec![("netns-setup".to_owned(), top)];
         for command in cli
             .get_subcommands_mut()
-            .filter(|command| !command.is_hide_set())
+            .filter(|command| command.get_name() != "help")
         {
             let help = command.render_long_help().to_string();
             helps.push((command.get_name().to_owned(), help));
@@ -205,6 +202,16 @@ mod tests {
             for line in help.lines() {
                 assert!(line.chars().count() <= 80, "{name}: {line}");
             }
+        }
+    }
+
+    #[test]
+    fn help_is_a_verb_too() {
+        for words in [&["help"][..], &["help", "up"]] {
+            let all = std::iter::once("netns-setup").chain(words.iter().copied());
+            let shown = Cli::try_parse_from(all).unwrap_err();
+            assert_eq!(shown.kind(), clap::error::ErrorKind::DisplayHelp);
+            assert!(shown.to_string().contains("Examples:"), "{words:?}");
         }
     }
 

@@ -16,6 +16,11 @@ pub(super) fn instead(error: &clap::Error, words: &[String]) -> Option<&'static 
     match error.kind() {
         ErrorKind::InvalidSubcommand => verb(word(ContextKind::InvalidSubcommand)?),
         ErrorKind::UnknownArgument => option(asked.unwrap_or("up"), word(ContextKind::InvalidArg)?),
+        ErrorKind::InvalidValue => {
+            let is_form = word(ContextKind::InvalidArg)?.starts_with("--format");
+            (is_form && asked != Some("config"))
+                .then_some("--format is table or json; of JSON, jq chooses fields")
+        }
         ErrorKind::ValueValidation if asked == Some("run") => {
             let is_name = word(ContextKind::InvalidArg)?.contains("--project-name");
             is_name.then_some("-p is the project's name everywhere; a one-off publishes no port")
@@ -51,6 +56,14 @@ fn option(verb: &str, option: &str) -> Option<&'static str> {
         }
         ("ps", "--filter" | "--status" | "--no-trunc" | "--orphans") => {
             "`ps --json` has every field of every instance, to be chosen from by jq"
+        }
+        ("ls", "--filter") => "`ls --json` has every field of every lab, to be chosen from by jq",
+        ("kill", "--remove-orphans") => {
+            "nothing is left of services that the file has no more: `up` removes them"
+        }
+        ("config", "--hash") => "`up` finds by itself what has changed, and starts that anew",
+        ("config", "--profiles") => {
+            "`profiles:` in the file names them; `--profile NAME config --services` shows who is on"
         }
         ("up", "-t" | "--timeout") => {
             "`stop_grace_period` of a service says how long it may take; `stop`, `restart` and `down` take -t"
@@ -100,6 +113,19 @@ mod tests {
         assert!(said("logs --since=5m web").unwrap().contains("events"));
         assert!(said("up -d -t 3").unwrap().contains("stop_grace_period"));
         assert!(said("run -p 80:80 web true").unwrap().contains("port"));
+        for (line, words) in [
+            ("ps --format {{.Name}}", "jq"),
+            ("ls --filter name=x", "ls --json"),
+            ("kill --remove-orphans web", "`up` removes"),
+            ("config --hash *", "starts that anew"),
+            ("config --profiles", "--profile NAME"),
+        ] {
+            assert!(
+                said(line).is_some_and(|said| said.contains(words)),
+                "{line}"
+            );
+        }
+        assert_eq!(said("config --format xml"), None);
         assert_eq!((said("-p Shop ps"), said("stats -t")), (None, None));
         assert_eq!((said("pulll"), said("up --nonsense")), (None, None));
     }

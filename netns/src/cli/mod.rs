@@ -112,9 +112,5 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Some(Command::Config(config)) => config::run(global, config),
         Some(Command::Doctor(doctor)) => doctor::run(global, doctor),
         Some(Command::Secret(secret)) => secret::run(global, secret),
-        Some(Command::SandboxInit) => Err(Failure::new(
-            failure::Code::Usage,
-            "error: sandbox-init is the lab's own",
-        )),
     }
 }
