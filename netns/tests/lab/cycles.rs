@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use test_support::eventually;
 
-use crate::groups::all_groups;
+use crate::groups::{all_groups, guardian, own_groups};
 use crate::holdings::Holdings;
 use crate::instance::{kill_process, resident};
 use crate::residue::Snapshot;
@@ -54,8 +54,9 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             restarts(setting, &file),
         )
         .await;
-    if let Some(figure) = told {
+    if let Some((figure, beside)) = told {
         steps.figure("the lab's first process", figure);
+        steps.figure("memory beside it", beside);
     }
     steps
         .step(
@@ -128,7 +129,7 @@ fn counts(lab: &Lab<'_>, first: i32) -> Result<BTreeMap<&'static str, usize>> {
     ]))
 }
 
-async fn restarts(setting: &Setting, file: &Path) -> Result<String> {
+async fn restarts(setting: &Setting, file: &Path) -> Result<(String, String)> {
     let lab = Lab::new(setting, "cycles", file.to_owned())?;
     lab.expect(&UP).await?;
     let first = lab.first_process().await?;
@@ -156,6 +157,43 @@ async fn restarts(setting: &Setting, file: &Path) -> Result<String> {
         after as f64 / 1e6
     );
     lab.expect(&["down"]).await?;
+    Ok((text, beside(&lab).await?))
+}
+
+/// The memory of the lab's processes outside it: the launcher of one in the foreground, and who removes the control groups.
+async fn beside(lab: &Lab<'_>) -> Result<String> {
+    let mut command = lab.command(&["up"]);
+    let quiet = command
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let mut launcher = quiet.spawn()?;
+    eventually("it is up in the foreground", || async {
+        let status = lab.status().await?;
+        ensure!(status["ready_ms"].is_u64(), "{status}");
+        Ok(())
+    })
+    .await?;
+    let (launchers, guardian) = (
+        resident(i32::try_from(launcher.id())?)?,
+        guardian(&lab.state())?,
+    );
+    let mut text = format!(
+        "launcher (in the foreground) {:.1} MB",
+        launchers as f64 / 1e6
+    );
+    ensure!(launchers < 40_000_000, "{text}");
+    match guardian.map(resident).transpose()? {
+        Some(guardians) => {
+            text.push_str(&format!(", guardian {:.1} MB", guardians as f64 / 1e6));
+            ensure!(guardians < 20_000_000, "{text}");
+        }
+        None => {
+            let groups = own_groups(&lab.state());
+            ensure!(groups.is_empty(), "nobody will remove {groups:?}");
+        }
+    }
+    kill(Pid::from_raw(i32::try_from(launcher.id())?), Signal::SIGINT)?;
+    crate::terminal::end_of(&mut launcher).await?;
     Ok(text)
 }
 
