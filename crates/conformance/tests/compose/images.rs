@@ -4,9 +4,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use test_support::Steps;
 
-use crate::docker::{docker, expect, inspect, mortal, said, try_docker};
-use crate::engine::{Engine, MARKS};
-use crate::stack::Stack;
+use crate::docker::{docker, expect, inspect, mortal, run, said, try_docker};
+use crate::engine::{BUILD_DEADLINE, Engine, MARKS, project};
+use crate::shop::{seconds, timed};
+use crate::stack::{DEADLINE, Stack, compose};
 
 /// Megabytes of an image, bases included.
 const MOST: f64 = 40.0;
@@ -38,6 +39,10 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
                 again(engine, &images),
             )
             .await;
+        let name = "after a change in one service a build compiles no dependency again";
+        if let Some(took) = steps.step(name, timed(changed())).await {
+            steps.figure("build after a change in one service, s", seconds(took));
+        }
     }
     for (service, image) in &images {
         let name = |what: &str| format!("{service}: {what}");
@@ -80,6 +85,48 @@ async fn again(engine: &Engine, images: &[(String, String)]) -> Result<()> {
     let before = ids(images).await?;
     engine.has_images().await?;
     ensure!(ids(images).await? == before, "other images were made");
+    Ok(())
+}
+
+/// Builds one service of a copy of this tree in which it says one thing more.
+async fn changed() -> Result<()> {
+    const SERVICE: &str = "service-registry";
+    const TAG: &str = "test-changed";
+    let copy = tempfile::tempdir()?;
+    let mut copying = mortal("sh");
+    copying
+        .args([
+            "-c",
+            "tar --exclude=./target --exclude=./.git -cf - . | tar -xf - -C \"$0\"",
+        ])
+        .arg(copy.path())
+        .current_dir(project());
+    expect(copying, DEADLINE).await?;
+    let main = copy.path().join(format!("crates/{SERVICE}/src/main.rs"));
+    let text = std::fs::read_to_string(&main)?;
+    let unheard = uuid::Uuid::new_v4(); // of the cache
+    std::fs::write(&main, format!("{text}\n// {unheard}\n"))?;
+    let mut build = mortal("docker");
+    build.arg("compose").args(["--progress", "plain"]);
+    compose(&mut build, &[])
+        .env("TAG", TAG)
+        .args(["build", SERVICE])
+        .current_dir(copy.path());
+    let output = run(build, BUILD_DEADLINE).await?;
+    let said = said(&output);
+    ensure!(output.status.success(), "{said}");
+    // `#12 1.234    Compiling service-registry v0.1.0 (/work/crates/service-registry)`: a dependency has no path. Another service
+    // is among them when the cache has it as some other tree did.
+    let compiled = said.lines().filter(|line| line.contains(" Compiling "));
+    let (own, others): (Vec<&str>, Vec<&str>) =
+        compiled.partition(|line| line.contains(" (/work/crates/"));
+    let image = format!("underlay/{SERVICE}:{TAG}");
+    docker(&["image", "rm", &image]).await?;
+    let is_compiled = own.iter().any(|line| line.contains(SERVICE));
+    ensure!(
+        is_compiled && others.is_empty(),
+        "compiled were {own:?} and {others:?}"
+    );
     Ok(())
 }
 
