@@ -62,6 +62,16 @@ engines() {
     done
 }
 
+# Two registries on one host would be lost with it: a second one would wait for another host, and never be healthy.
+registries() {
+  [ -z "${REGISTRIES:-}" ] || return 0
+  hosts=$(docker node ls --format '{{.Status}} {{.Availability}}' | grep -c '^Ready Active' || true)
+  [ "$hosts" -gt 1 ] || {
+    export REGISTRIES=1
+    echo 'deploy: on one host there is one registry; deploy again when there are more hosts'
+  }
+}
+
 # Each network wants a subnet of its own.
 subnets() {
   earlier=
@@ -190,6 +200,7 @@ settle() {
 choose
 subnets
 engines
+registries
 collisions
 images
 secrets

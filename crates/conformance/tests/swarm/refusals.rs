@@ -124,6 +124,30 @@ pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
             taken_port(rehearsal),
         )
         .await;
+    steps
+        .step("on one host one registry is deployed", alone(rehearsal))
+        .await;
+}
+
+/// Where only one host takes tasks there is one registry, since two are not to be lost together.
+async fn alone(rehearsal: &Rehearsal) -> Result<()> {
+    let availability = async |is: &str| {
+        for host in ["host2", "host3"] {
+            let update = ["node", "update", "--availability", is, host];
+            rehearsal.docker(1, &update).await?;
+        }
+        anyhow::Ok(())
+    };
+    availability("drain").await?;
+    let mut deployment = rehearsal.deployment(1);
+    deployment.env("SERVICES", "service-registry");
+    let deployed = expect(deployment).await;
+    availability("active").await?;
+    let words = "deploy: on one host there is one registry; deploy again when there are more hosts";
+    ensure!(deployed?.contains(words), "does not say so");
+    let hosts = rehearsal.tasks("service-registry").await?;
+    ensure!(hosts == [1], "registries are on {hosts:?}");
+    Ok(())
 }
 
 /// The engine that has the images, where it is in no Swarm: else this would be a deployment.
