@@ -18,6 +18,8 @@ pub(crate) struct Holdings {
     namespaces: BTreeSet<String>,
     /// As links in `/proc` name them: `socket:[12345]`.
     sockets: BTreeSet<String>,
+    /// Every process of the machine at that time.
+    there: BTreeSet<(i32, String)>,
 }
 
 impl Holdings {
@@ -39,6 +41,10 @@ impl Holdings {
             processes,
             namespaces: others.into_iter().filter(is_namespace).collect(),
             sockets,
+            there: all_processes()?
+                .into_values()
+                .map(|(process, _)| process.identity())
+                .collect(),
         })
     }
 
@@ -48,10 +54,15 @@ impl Holdings {
     }
 
     /// Waits until nobody holds any of it.
+    ///
+    /// The kernel gives a namespace's number out anew as soon as it is free, to whatever lab is brought up beside this test next. So
+    /// only processes count that were there when the lab was looked at: those that have begun since can have got nothing from it but by
+    /// one of them. The number of a socket comes from a counter and does not come again.
     pub(crate) async fn are_gone(&self) -> Result<()> {
         test_support::eventually("nobody holds what was the lab's", || async {
             let mut left = Vec::new();
-            for (process, _) in all_processes()?.into_values() {
+            let now = all_processes()?.into_values().map(|(process, _)| process);
+            for process in now.filter(|process| self.there.contains(&process.identity())) {
                 let held = held_by(process.pid).filter(|object| self.namespaces.contains(object));
                 left.extend(held.map(|object| format!("{object}, held by {process:?}")));
             }

@@ -155,6 +155,13 @@ pub(crate) struct Process {
     pub(crate) name: String,
 }
 
+impl Process {
+    /// What stays the same while it is there, whatever it executes.
+    pub(crate) fn identity(&self) -> (i32, String) {
+        (self.pid, self.started.clone())
+    }
+}
+
 /// Every process of this machine with its parent, but for zombies.
 pub(crate) fn all_processes() -> Result<BTreeMap<i32, (Process, i32)>> {
     let mut all = BTreeMap::new();
