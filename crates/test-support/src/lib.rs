@@ -22,6 +22,7 @@ pub mod guard;
 mod postgres;
 mod proxy;
 mod redis;
+mod secrets;
 mod service;
 mod steps;
 
@@ -31,5 +32,6 @@ pub use eventually::{eventually, eventually_within};
 pub use postgres::{Postgres, TestDatabase, postgres};
 pub use proxy::{FaultProxy, Mode, Upstream};
 pub use redis::Redis;
+pub use secrets::{REDIS_USERS, ROLES, Role, SECRETS};
 pub use service::{Service, spawn_service};
 pub use steps::Steps;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
-use test_support::eventually;
+use test_support::{REDIS_USERS, ROLES, Role, SECRETS, eventually};
 
 use crate::backup::{agree, deliver};
 use crate::setting::{Lab, Setting, UP, said};
@@ -61,7 +61,7 @@ fn secrets(lab: &Lab<'_>) -> Result<BTreeMap<String, String>> {
         secrets.insert(name, std::fs::read_to_string(entry.path())?);
     }
     secrets.remove("users.acl").context("Redis' users")?;
-    ensure!(secrets.len() == 10, "{:?}", secrets.keys());
+    ensure!(secrets.keys().eq(&SECRETS), "{:?}", secrets.keys());
     Ok(secrets)
 }
 
@@ -110,30 +110,24 @@ async fn replaced(lab: &Lab<'_>, before: &BTreeMap<String, String>) -> Result<()
     }
     for (secrets, accepted) in [(&now, true), (before, false)] {
         let secret = |name: &str| secrets.get(name).cloned().context(name.to_owned());
-        for role in [
-            "postgres",
-            "catalog_owner",
-            "catalog",
-            "orders_owner",
-            "orders",
-        ] {
-            let database = role.split('_').next().unwrap_or(role);
+        for Role {
+            name,
+            database,
+            secret: password,
+        } in ROLES
+        {
             let script = format!(
-                "PGPASSWORD={} psql -XAt -h 127.0.0.1 -U {role} -d {database} -c 'select 1'",
-                secret(&format!("{}-password", role.replace('_', "-")))?
+                "PGPASSWORD={} psql -XAt -h 127.0.0.1 -U {name} -d {database} -c 'select 1'",
+                secret(password)?
             );
             let output = shell(lab, "postgres-1", &script).await?;
             let is = output.status.success();
-            ensure!(is == accepted, "{role}: {}", said(&output));
+            ensure!(is == accepted, "{name}: {}", said(&output));
         }
-        for user in ["operator", "product", "order"] {
-            let name = match user {
-                "operator" => "operator-password".to_owned(),
-                user => format!("redis-{user}-password"),
-            };
+        for (user, password) in REDIS_USERS {
             let script = format!(
                 "redis-cli --no-auth-warning --user {user} --pass {} ping",
-                secret(&name)?
+                secret(password)?
             );
             let is = said(&shell(lab, "redis-1", &script).await?).contains("PONG");
             ensure!(is == accepted, "{user} at Redis: {is}");

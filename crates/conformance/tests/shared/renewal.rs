@@ -5,22 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use test_support::{REDIS_USERS, ROLES, Role, SECRETS};
 
 use crate::customers::{Noticed, Refused, meanwhile};
-
-/// What the mint mints; Redis' users are made of it.
-pub(crate) const SECRETS: &[&str] = &[
-    "postgres-password",
-    "catalog-owner-password",
-    "catalog-password",
-    "orders-owner-password",
-    "orders-password",
-    "redis-product-password",
-    "redis-order-password",
-    "operator-password",
-    "registry-token",
-    "admin-token",
-];
 
 /// By their names.
 pub(crate) type Secrets = BTreeMap<String, String>;
@@ -63,12 +50,9 @@ pub(crate) async fn replaced(
     inside: impl AsyncFn(&str, &str) -> Result<String>,
 ) -> Result<()> {
     for name in SECRETS {
-        let secret = now.get(*name).with_context(|| format!("no {name}"))?;
+        let secret = now.get(name).with_context(|| format!("no {name}"))?;
         ensure!(secret.len() == 64, "{name} has {} characters", secret.len());
-        ensure!(
-            before.get(*name) != Some(secret),
-            "{name} is the one before"
-        );
+        ensure!(before.get(name) != Some(secret), "{name} is the one before");
     }
     for (secrets, accepted) in [(now, true), (before, false)] {
         by_postgres(&inside, secrets, accepted).await?;
@@ -91,19 +75,16 @@ async fn by_postgres(
     secrets: &Secrets,
     accepted: bool,
 ) -> Result<()> {
-    for role in [
-        "postgres",
-        "catalog_owner",
-        "catalog",
-        "orders_owner",
-        "orders",
-    ] {
-        let database = role.split('_').next().unwrap_or(role);
-        let secret = format!("{}-password", role.replace('_', "-"));
-        let secret = secrets.get(secret.as_str()).context(secret)?;
+    for Role {
+        name,
+        database,
+        secret,
+    } in ROLES
+    {
+        let secret = secrets.get(secret).context(secret)?;
         // By its name: the loopback is trusted by the public image, whatever the password.
         let script = format!(
-            "PGPASSWORD={secret} psql -XAt -h postgres -U {role} -d {database} -c 'select 1' 2>&1 || true"
+            "PGPASSWORD={secret} psql -XAt -h postgres -U {name} -d {database} -c 'select 1' 2>&1 || true"
         );
         let said = inside("postgres", &script).await?;
         let as_expected = if accepted {
@@ -111,7 +92,7 @@ async fn by_postgres(
         } else {
             said.contains("password authentication failed")
         };
-        ensure!(as_expected, "{role} at PostgreSQL: {said}");
+        ensure!(as_expected, "{name} at PostgreSQL: {said}");
     }
     Ok(())
 }
@@ -121,11 +102,7 @@ async fn by_redis(
     secrets: &Secrets,
     accepted: bool,
 ) -> Result<()> {
-    for (user, name) in [
-        ("operator", "operator-password"),
-        ("product", "redis-product-password"),
-        ("order", "redis-order-password"),
-    ] {
+    for (user, name) in REDIS_USERS {
         let script = format!(
             "redis-cli --no-auth-warning --user {user} --pass {} ping 2>&1",
             secrets[name]

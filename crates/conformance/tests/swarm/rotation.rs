@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 
 use anyhow::{Result, ensure};
-use test_support::Steps;
+use test_support::{SECRETS, Steps};
 
 use crate::backup::order;
 use crate::command::{expect, run, said};
 use crate::rehearsal::{HOSTS, Rehearsal, STACK, now};
-use crate::renewal::{self, SECRETS, Secrets};
+use crate::renewal::{self, Secrets};
 
 /// Of the one that is interrupted.
 const ONLY: &str = "orders-password";
@@ -83,7 +83,7 @@ fn urls(rehearsal: &Rehearsal) -> Vec<String> {
 fn secrets(rehearsal: &Rehearsal) -> Result<Secrets> {
     let mut secrets = Secrets::new();
     for name in SECRETS {
-        secrets.insert((*name).to_owned(), rehearsal.secret(name)?);
+        secrets.insert(name.to_owned(), rehearsal.secret(name)?);
     }
     Ok(secrets)
 }
