@@ -29,7 +29,13 @@ pub(super) fn run(completion: &Completion) -> Result<u8, Failure> {
 fn script(shell: Shell) -> String {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "netns-setup", &mut text);
-    String::from_utf8_lossy(&text).into_owned()
+    let text = String::from_utf8_lossy(&text);
+    match shell {
+        // clap_complete 4.6 calls a verb by one name where it is recognised and by another where its flags are, if there is a
+        // hyphen in the program's: nothing would be completed behind a verb.
+        Shell::Bash => text.replace("netns__subcmd__setup", "netns__setup"),
+        _ => text.into_owned(),
+    }
 }
 
 #[cfg(test)]
