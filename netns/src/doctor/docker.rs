@@ -115,9 +115,13 @@ mod tests {
     #[test]
     fn the_preflight_of_the_compose_way_wants_the_same_versions() {
         let script = include_str!("../../../docker/preflight.sh");
-        for (what, (major, minor)) in [("$engine", OLDEST_ENGINE), ("${compose#v}", OLDEST_COMPOSE)]
-        {
-            let wanted = format!("reaches \"{what}\" {major}.{minor} ");
+        let (engine, compose) = (OLDEST_ENGINE, OLDEST_COMPOSE);
+        for wanted in [
+            format!("reaches \"$engine\" {}.{} ", engine.0, engine.1),
+            // But where a file needs what is younger.
+            format!(" *) wanted={}.{} ;;", compose.0, compose.1),
+            "reaches \"${compose#v}\" \"$wanted\"".to_owned(),
+        ] {
             assert!(
                 script.contains(&wanted),
                 "docker/preflight.sh lacks {wanted:?}"
