@@ -1,5 +1,6 @@
 //! The command line: reads it, does what it asks, says how it went.
 
+mod amount;
 mod args;
 mod change;
 mod completion;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::amount::{binary, decimal};
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::held_back::beneath;
@@ -204,36 +205,6 @@ fn shown(rows: &[Row<'_>], machine: Option<u64>) -> String {
     fitting(&heads, &[1, 4, 5], &cells)
 }
 
-/// Three digits and a unit of 1024, as Docker writes memory: `1.50MiB`.
-fn binary(bytes: u64) -> String {
-    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"])
-}
-
-/// Three digits and a unit of 1000, as Docker writes traffic: `1.50MB`.
-fn decimal(bytes: u64) -> String {
-    scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB"])
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a figure for people, of three digits"
-)]
-fn scaled(bytes: u64, base: f64, units: &[&str]) -> String {
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < units.len() {
-        value /= base;
-        unit += 1;
-    }
-    let decimals = match value {
-        _ if unit == 0 => 0,
-        ..9.995 => 2,
-        ..99.95 => 1,
-        _ => 0,
-    };
-    format!("{value:.decimals$}{}", units[unit])
-}
-
 /// The machine's memory in bytes (`MemTotal` in `proc_meminfo(5)`).
 fn machine_memory() -> u64 {
     std::fs::read_to_string("/proc/meminfo")
@@ -293,14 +264,5 @@ mod tests {
             (&json["memory_bytes"], &json["cpu_percent"]),
             (&(12 << 20).into(), &150.0.into())
         );
-    }
-
-    #[test]
-    fn figures_have_three_digits() {
-        assert_eq!(
-            [0, 999, 1000, 1023, 10_239, 1_048_575].map(binary),
-            ["0B", "999B", "0.98KiB", "1.00KiB", "10.0KiB", "1.00MiB"]
-        );
-        assert_eq!(decimal(999_500), "1.00MB");
     }
 }

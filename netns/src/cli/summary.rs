@@ -1,6 +1,7 @@
 //! What `up` says once everything stands: addresses, what was built, how long it took.
 
-use super::terminal::{Paint, counted, megabytes};
+use super::amount::megabytes;
+use super::terminal::{Paint, counted};
 use super::{until, uplink};
 use crate::columns::{WIDTH, paragraph, shortened, wrapped};
 use crate::compose::{Policy, Project};

@@ -165,16 +165,6 @@ pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Bytes for people, in MB (10^6).
-#[must_use]
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a figure for people, with one decimal"
-)]
-pub(super) fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
