@@ -17,6 +17,7 @@ mod backup;
 #[path = "../shared/customers.rs"]
 mod customers;
 mod docker;
+mod documented;
 mod egress;
 mod engine;
 mod flat;

@@ -10,7 +10,10 @@ use crate::docker::docker;
 use crate::engine::Engine;
 use crate::stack::{Container, Stack};
 use crate::start_order::StartOrder;
-use crate::{egress, hardening, leftovers, preflight, promises, reach, restarts, secrets, shopper};
+use crate::{
+    documented, egress, hardening, leftovers, preflight, promises, reach, restarts, secrets,
+    shopper,
+};
 
 /// What runs of an unscaled shop.
 const SERVICES: usize = 6;
@@ -134,6 +137,15 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
         None => {
             if let Some(told) = steps.step(EGRESS, egress::none(&stack)).await {
                 steps.figure("egress", told);
+            }
+        }
+    }
+    const METRICS: &str = "the metrics of a service are asked for as the pages say";
+    match egress::obstacle() {
+        Some(_) => steps.lacks(METRICS, "needs root, to enter a container's network"),
+        None => {
+            if let Some(told) = steps.step(METRICS, documented::metrics(&stack)).await {
+                steps.figure("metrics of order-service", told);
             }
         }
     }
