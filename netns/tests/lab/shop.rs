@@ -271,25 +271,24 @@ pub(crate) async fn get(lab: &Lab<'_>, path: &str) -> Result<reqwest::Response> 
 }
 
 pub(crate) async fn order(lab: &Lab<'_>) -> Result<Value> {
-    let (code, order) = try_order(lab).await?;
+    let answer = ordering(lab)?.send().await?;
+    let (code, order) = (answer.status(), answer.text().await?);
     ensure!(code == 201, "{code}: {order}");
     Ok(serde_json::from_str(&order)?)
 }
 
-/// Status and body of the answer to an order.
-pub(crate) async fn try_order(lab: &Lab<'_>) -> Result<(reqwest::StatusCode, String)> {
+/// An order that has not been sent yet: sent twice, it is one all the same.
+pub(crate) fn ordering(lab: &Lab<'_>) -> Result<reqwest::RequestBuilder> {
     let body =
         json!({"customer_id": "the-lab-test", "items": [{"product_id": "1", "quantity": 1}]});
     let key = format!(
         "{:?}",
         std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_nanos()
     );
-    let request = reqwest::Client::new()
+    Ok(reqwest::Client::new()
         .post(format!("{}/api/orders", lab.url()))
         .header("idempotency-key", key)
-        .json(&body);
-    let answer = request.send().await?;
-    Ok((answer.status(), answer.text().await?))
+        .json(&body))
 }
 
 async fn still_there(lab: &Lab<'_>, order: &Value) -> Result<()> {
