@@ -17,7 +17,7 @@ die() {
   exit 69
 }
 
-# Whether version $1 is $2 or newer; both as MAJOR.MINOR.
+# Whether version $1 is $2 or newer; both as MAJOR.MINOR or longer.
 reaches() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
 command -v docker >/dev/null || die 'docker is not installed' 'on Debian: sudo sh docker/engine.sh; elsewhere: https://docs.docker.com/engine/install/'
@@ -33,7 +33,7 @@ reaches "$engine" 20.10 || die "Docker Engine is $engine; 20.10 or newer is want
 compose=$(docker compose version --short 2>/dev/null) || die 'docker has no Compose plugin' \
   'on Debian: sudo sh docker/engine.sh; elsewhere: https://docs.docker.com/compose/install/; or, with docker-compose 1.29: DOCKER_BUILDKIT=1 docker-compose up -d --build'
 # What overrides a list is younger than the rest.
-case ${COMPOSE_FILE:-} in *compose.flat.yml*) wanted=2.24 ;; *) wanted=2.20 ;; esac
+case ${COMPOSE_FILE:-} in *compose.flat.yml*) wanted=2.24.4 ;; *) wanted=2.20 ;; esac
 reaches "${compose#v}" "$wanted" || die "Docker Compose is $compose; $wanted or newer is wanted" 'https://docs.docker.com/compose/install/'
 
 config=$(docker compose config)

@@ -143,7 +143,11 @@ go_on() { # service...
 
 # An older Compose starts and does not wait.
 await_healthy() { # service...
-  for container in $(compose ps --quiet "$@"); do await_container "$container"; done
+  for each; do
+    containers=$(running "$each")
+    [ -n "$containers" ] || die "$each does not run" "see: docker compose logs $each"
+    for container in $containers; do await_container "$container"; done
+  done
 }
 
 await_container() { # container

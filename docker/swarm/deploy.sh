@@ -3,6 +3,7 @@
 #   docker/swarm/deploy.sh                 as the stack `underlay`; again: changes what has changed
 #   TAG=v2 docker/swarm/deploy.sh          rolls an update out, task by task
 #   IMAGES=registry.example.org/shop docker/swarm/deploy.sh   from a registry that all hosts reach
+#   REGISTRIES=3 docker/swarm/deploy.sh     so many registries; else two, or one where there is one host
 #   SERVICES="order-service" TAG=v2 docker/swarm/deploy.sh     of these services only
 #   STACK=second HTTP_PORT=8081 FRONTEND_PREFIX=10.20.0 BACKEND_PREFIX=10.21.0 DATABASE_PREFIX=10.22.0 docker/swarm/deploy.sh
 # Mints the secrets once, into a folder of this machine ($SECRETS_DIR), with the same script as the other ways; gives each the name
@@ -38,7 +39,7 @@ choose() {
 
 end() {
   rm -rf "$work"
-  end_probes
+  [ -z "${probing:-}" ] || end_probes
 }
 
 # What stands at the margin below `$1:` in the file.
@@ -65,10 +66,11 @@ engines() {
 # Two registries on one host would be lost with it: a second one would wait for another host, and never be healthy.
 registries() {
   [ -z "${REGISTRIES:-}" ] || return 0
+  case " ${SERVICES:-service-registry} " in *' service-registry '*) ;; *) return 0 ;; esac
   hosts=$(docker node ls --format '{{.Status}} {{.Availability}}' | grep -c '^Ready Active' || true)
   [ "$hosts" -gt 1 ] || {
     export REGISTRIES=1
-    echo 'deploy: on one host there is one registry; deploy again when there are more hosts'
+    echo 'deploy: on one host there is one registry; deploy again when there are more hosts (REGISTRIES=2: now)'
   }
 }
 

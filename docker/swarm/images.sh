@@ -14,9 +14,13 @@ for service in $services; do
 done
 if [ -z "$lacking" ]; then
   echo "images: taken as they are, of version ${TAG:-dev} (BUILD=1 builds them anew)"
-  exit
+else
+  # shellcheck disable=SC2086  # a list
+  docker compose build $services
 fi
-# shellcheck disable=SC2086  # a list
-docker compose build $services
-# shellcheck disable=SC2086
-[ "$images" = underlay ] || docker compose push $services
+[ "$images" != underlay ] || exit 0
+for service in $services; do
+  # What is in a registry has a digest there: one that was built earlier and not pushed has none yet.
+  digest=$(docker image inspect --format '{{join .RepoDigests " "}}' "$images/$service:${TAG:-dev}")
+  if [ -n "$lacking" ] || [ -z "$digest" ]; then docker compose push "$service"; fi
+done

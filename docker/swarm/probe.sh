@@ -1,10 +1,12 @@
 # Sourced by deploy.sh: what only a host itself can say. For a moment every host runs a task of each image that it may have to run,
 # and the gateway's has its port: who lacks an image, and where another program has the port, is known before anything is deployed.
 # shellcheck shell=sh
+# shellcheck disable=SC2034  # `probing` is deploy.sh's to read
 # shellcheck disable=SC2154  # STACK and `work`, a folder of the script's own, are theirs who source this
 
 # A task is asked for its health, which it has not, and ends; a store's entrypoint knows no such program, and ends, too.
 probe() {
+  probing=1 # until its tasks are gone
   end_probes # of one that was killed
   port=${HTTP_PORT:-8080}
   published=$(docker service inspect --format '{{range .Endpoint.Ports}}{{.PublishedPort}} {{end}}' "${STACK}_api-gateway" 2>/dev/null || true)
@@ -20,19 +22,28 @@ probe() {
     [ -z "${IMAGES:-}" ] || set -- --with-registry-auth "$@"
     docker service create "$@" "$image" healthcheck </dev/null >/dev/null
   done <"$work/images"
+  probes=$(cut -d ' ' -f 1 "$work/images" | sed "s/^/${STACK}_probe-/")
   turns=0
   while :; do
-    probes="$(cut -d ' ' -f 1 "$work/images" | sed "s/^/${STACK}_probe-/")"
+    sleep 0.25
     # shellcheck disable=SC2086  # a list
     tasks=$(docker service ps --no-trunc --format '{{.Image}} {{.Node}} {{.CurrentState}} | {{.Error}}' $probes)
     # Until every one is over, whatever has become of it: then it has left the port. A host that is away begins none.
-    [ -z "$tasks" ] || echo "$tasks" | grep -qE '^[^ ]* [^ ]* (New|Pending|Assigned|Accepted|Preparing|Ready|Starting|Running) ' || break
+    left=$(echo "$tasks" | grep -E '^[^ ]* [^ ]* (New|Pending|Assigned|Accepted|Preparing|Ready|Starting|Running) ' || true)
     turns=$((turns + 1))
-    [ "$turns" -lt 60 ] || break # images that have to be pulled: the tasks themselves will say
-    sleep 0.25
+    # Not in the first second, in which some have no task yet.
+    [ "$turns" -lt 4 ] || [ -z "$tasks" ] || [ -n "$left" ] || break
+    # A minute for tasks to end, or a quarter of one where hosts pull: those tasks will say themselves how that ends.
+    if [ "$turns" -gt 240 ] || { [ "$turns" -gt 60 ] && [ -n "$left" ] && ! echo "$left" | grep -qv ' Preparing '; }; then
+      echo "deploy: not every host could be asked: $(echo "$left" | cut -d ' ' -f 1-3 | tr '\n' ';')"
+      break
+    fi
   done
   end_probes
+  probing=
   lacking=$(echo "$tasks" | awk '/No such image/ { print "  " $2 ": " $1 }' | sort -u)
+  [ -z "$lacking" ] || [ -z "${IMAGES:-}" ] || die 'hosts have not these images, and cannot pull them; nothing was deployed' "$lacking" \
+    "remedy: every host has to reach and trust ${IMAGES%%/*}; this machine is let in by docker login; BUILD=1 pushes anew"
   [ -z "$lacking" ] || die 'hosts lack images, and there is no registry that has them; nothing was deployed' "$lacking" \
     'remedy: docker save IMAGE | docker -H ssh://HOST load, for each; or IMAGES=REGISTRY/FOLDER make swarm-up, with a registry that all reach'
   taken=$(echo "$tasks" | awk '/address already in use|port is already allocated|host-mode port already in use/ { print $2 }' | sort -u | tr '\n' ' ')

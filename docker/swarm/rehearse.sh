@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 hosts=docker/swarm/hosts.sh
 export REHEARSAL=${REHEARSAL:-rehearsal} TAG=${TAG:-dev}
+unset IMAGES # the hosts get copies, and nothing is pushed for a rehearsal
 
 die() {
   printf 'rehearse: %s\n' "$@" >&2
@@ -17,7 +18,7 @@ die() {
 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || die 'no Docker engine answers that has or builds the images' 'remedy: docker/engine.sh installs and starts one'
 
 services=()
-for service in service-registry product-service order-service api-gateway; do services+=("${IMAGES:-underlay}/$service:$TAG"); done
+for service in service-registry product-service order-service api-gateway; do services+=("underlay/$service:$TAG"); done
 stores=("${POSTGRES_IMAGE:-postgres:17-alpine}" "${REDIS_IMAGE:-redis:8-alpine}")
 lacks() { ! docker image inspect "$@" >/dev/null 2>&1; }
 docker/swarm/images.sh

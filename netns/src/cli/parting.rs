@@ -30,9 +30,16 @@ impl Parting {
     pub(super) fn with(words: impl Into<String>) -> io::Result<Self> {
         let words = words.into();
         let (ended, end) = io::pipe()?;
+        let mut parting = Self {
+            end: Some(end),
+            listener: None,
+            before: SigSet::thread_get_mask()?,
+        };
+        if is_ignored()? {
+            return Ok(parting); // as a shell's `&` has it: it must not end this program
+        }
         let mut interrupt = SigSet::empty();
         interrupt.add(Signal::SIGINT);
-        let before = SigSet::thread_get_mask()?;
         interrupt.thread_block()?; // in the thread as well, which inherits it
         let signals = SignalFd::with_flags(&interrupt, SfdFlags::SFD_CLOEXEC)?;
         let listener = thread::Builder::new()
@@ -43,12 +50,18 @@ impl Parting {
                     std::process::exit(i32::from(Code::Interrupted as u8));
                 }
             })?;
-        Ok(Self {
-            end: Some(end),
-            listener: Some(listener),
-            before,
-        })
+        parting.listener = Some(listener);
+        Ok(parting)
     }
+}
+
+/// Whether whoever started this program has it ignore Ctrl-C.
+fn is_ignored() -> io::Result<bool> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let mut lines = status.lines();
+    let ignored = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    Ok(ignored.unwrap_or_default() & (1 << (Signal::SIGINT as u32 - 1)) != 0)
 }
 
 impl Drop for Parting {

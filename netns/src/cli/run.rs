@@ -1,7 +1,9 @@
 //! `run`: a one-off instance of a service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -13,7 +15,11 @@ use super::pty::window;
 use super::up::{self, Up};
 use super::{change, project, ps, stranger};
 use crate::lab::clock::millis;
+use crate::lab::launch;
 use crate::lab::protocol::{self, Request};
+
+/// How long what it depends on may take to be healthy.
+const WAIT: Duration = Duration::from_secs(120);
 
 /// `run`
 #[derive(Debug, Clone, Args)]
@@ -65,17 +71,19 @@ pub(super) struct Run {
 }
 
 pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
+    let inherited = launch::inherited_descriptors();
     let (service, argv) = run.words.split_first().ok_or_else(|| {
         Failure::new(Code::Usage, "error: name a service") // clap has seen to it
     })?;
     let loaded = project::load(global)?;
+    let state = loaded.state.clone();
     let names = [service.clone()];
     let mut needed = change::selected(&loaded.project, &names, run.no_deps)?;
     needed.remove(service);
-    if !loaded.state.is_up() {
-        bring_up(global, &loaded, &needed)?;
+    if !state.is_up() {
+        bring_up(global, loaded, &needed, inherited)?;
     } else if !needed.is_empty() {
-        let status = ps::status(&loaded.state)?;
+        let status = ps::status(&state)?;
         let runs = |name: &str| status.instances.iter().any(|one| one.service == name);
         let scale: BTreeMap<String, u32> = needed
             .iter()
@@ -85,7 +93,8 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
         let wait_ms = Some(millis(WAIT));
         let ended = change::scale(&loaded, &status, scale, BTreeSet::clone(&needed), wait_ms)?;
         if ended.code != 0 {
-            return Err(in_vain(service));
+            let why = format!("error: {service} was not run: what it depends on did not come up");
+            return Err(Failure::new(Code::Failed, why));
         }
     }
     let tty = !run.no_tty && is_terminal();
@@ -98,24 +107,30 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
         cwd: run.workdir.clone(),
         terminal: tty.then(window),
     });
-    stream(&loaded.state, request, tty, false)
+    stream(&state, request, tty, false)
 }
 
 /// Brings the lab up with these services alone.
-fn bring_up(global: &Global, loaded: &Loaded, needed: &BTreeSet<String>) -> Result<(), Failure> {
+fn bring_up(
+    global: &Global,
+    loaded: Loaded,
+    needed: &BTreeSet<String>,
+    inherited: Vec<RawFd>,
+) -> Result<(), Failure> {
     if let Some(refusal) = stranger::refusal(loaded.state.path()) {
         return Err(refusal);
     }
-    let services = loaded.project.services.keys();
-    let up = Up {
+    let mut up = Up {
         detach: true,
-        scale: services
-            .filter(|name| !needed.contains(*name))
-            .map(|name| (name.clone(), 0))
-            .collect(),
+        services: needed.iter().cloned().collect(),
         ..Up::default()
     };
-    match up::run(global, &up)? {
+    if needed.is_empty() {
+        // Without a name all would be meant.
+        let all = loaded.project.services.keys();
+        up.scale = all.map(|name| (name.clone(), 0)).collect();
+    }
+    match up::bring_up(global, loaded, &up, inherited)? {
         0 => Ok(()),
         code => Err(Failure {
             code,
@@ -123,11 +138,3 @@ fn bring_up(global: &Global, loaded: &Loaded, needed: &BTreeSet<String>) -> Resu
         }),
     }
 }
-
-fn in_vain(service: &str) -> Failure {
-    let why = format!("error: {service} was not run: what it depends on did not come up");
-    Failure::new(Code::Failed, why)
-}
-
-/// How long what it depends on may take to be healthy.
-const WAIT: std::time::Duration = std::time::Duration::from_secs(120);

@@ -83,6 +83,7 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
     // Where limits are stated and not enforced, nothing limits.
     let machine = status.unenforced.is_none().then(machine_memory);
     let mut before = ask(&state)?;
+    let mut told = String::new();
     if is_terminal() && !stats.no_stream && !json {
         out(HOME)?;
     }
@@ -105,7 +106,12 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
         out(&text)?;
         if !json {
             let usages = rows.iter().filter_map(|row| Some((row.name, row.usage?)));
-            remark(&beneath(usages, status.unenforced.as_deref()));
+            let text = beneath(usages, status.unenforced.as_deref());
+            // Into a file it is said once; a terminal was cleared for the table.
+            if text != told || is_terminal() {
+                remark(&text);
+                told = text;
+            }
         }
         if stats.no_stream {
             return Ok(0);

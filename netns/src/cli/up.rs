@@ -1,6 +1,7 @@
 //! `up`: check everything, build, launch, and [`watch`] how it comes up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -126,7 +127,16 @@ impl Default for Up {
 
 pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     let inherited = launch::inherited_descriptors();
-    let loaded = project::load(global)?;
+    bring_up(global, project::load(global)?, up, inherited)
+}
+
+/// Brings up what has been read already; `inherited` are the descriptors that were open before.
+pub(super) fn bring_up(
+    global: &Global,
+    loaded: Loaded,
+    up: &Up,
+    inherited: Vec<RawFd>,
+) -> Result<u8, Failure> {
     let services = change::selected(&loaded.project, &up.services, up.no_deps)?;
     let Loaded { project, state } = &loaded;
     let mut scale: BTreeMap<String, u32> = up.scale.iter().cloned().collect();
@@ -197,6 +207,8 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         wait_timeout: up.wait_timeout,
         inherited,
     };
+    // Before the lab writes: it begins new files, which are followed from their first lines.
+    let streams = (!up.detach && !up.wait).then(|| Streams::new(&state, &names, &[], Some(0)));
     let launched = launch::launch(launch).map_err(|error| match error {
         LaunchError::AlreadyUp
         | LaunchError::Remains
@@ -204,7 +216,6 @@ pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
         | LaunchError::Io(_) => Failure::new(Code::Failed, error.to_string()),
         LaunchError::Kernel(_) => Failure::new(Code::Environment, error.to_string()),
     })?;
-    let streams = (!up.detach && !up.wait).then(|| Streams::new(&state, &names, &[], Some(0)));
     watch(launched, &printer, &mut told, streams)
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn compose<'a>(command: &'a mut Command, overrides: &[&str]) -> &'a m
         "COMPOSE_PROFILES",
         "COMPOSE_PROJECT_NAME",
         "COMPOSE_ENV_FILES",
+        "IMAGES",
     ] {
         command.env_remove(variable);
     }

@@ -32,7 +32,7 @@ exec "$REAL_DOCKER" "$@"
 "#;
 /// New enough for the file, and not for the flat override.
 const MIDDLE_PLUGIN: &str = r#"#!/bin/sh
-[ "$1 $2" != 'compose version' ] || { echo 2.23.3; exit; }
+[ "$1 $2" != 'compose version' ] || { echo 2.24.3; exit; }
 exec "$REAL_DOCKER" "$@"
 "#;
 const FLAT: (&str, &str) = ("COMPOSE_FILE", "docker-compose.yml:docker/compose.flat.yml");
@@ -67,7 +67,7 @@ const CASES: &[Case] = &[
     (
         MIDDLE_PLUGIN,
         Some(FLAT),
-        &["Docker Compose is 2.23.3; 2.24 or newer is wanted"],
+        &["Docker Compose is 2.24.3; 2.24.4 or newer is wanted"],
     ),
 ];
 

@@ -19,6 +19,8 @@ pub(crate) fn mortal<S: AsRef<OsStr>>(program: S) -> Command {
         .args(["--pdeathsig", "TERM", "--"])
         .arg(program)
         .current_dir(project())
+        .env_remove("IMAGES") // whoever runs this may deploy others
+        .env_remove("REGISTRIES")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
