@@ -42,7 +42,9 @@ pub(crate) fn main() -> ExitCode {
 pub(crate) fn obstacle() -> Option<&'static str> {
     let uid = std::fs::metadata("/proc/self").ok()?;
     let root = std::os::unix::fs::MetadataExt::uid(&uid) == 0;
-    (!root).then_some("this is not root, which a cable to a network of the test's own wants: make test as root")
+    (!root).then_some(
+        "this is not root, which a cable to a network of the test's own wants: make test as root",
+    )
 }
 
 /// Tries from a container of every service.

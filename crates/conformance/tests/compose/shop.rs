@@ -142,7 +142,10 @@ pub(crate) async fn tell(steps: &mut Steps, engine: &Engine) {
     }
     const METRICS: &str = "the metrics of a service are asked for as the pages say";
     match egress::obstacle() {
-        Some(_) => steps.lacks(METRICS, "this is not root, who alone enters a container's network: make test as root"),
+        Some(_) => steps.lacks(
+            METRICS,
+            "this is not root, who alone enters a container's network: make test as root",
+        ),
         None => {
             if let Some(told) = steps.step(METRICS, documented::metrics(&stack)).await {
                 steps.figure("metrics of order-service", told);

@@ -160,7 +160,12 @@ async fn no_swarm(steps: &mut Steps, rehearsal: &Rehearsal) {
     });
     match state.await {
         Ok(state) if state == "inactive" => {}
-        Ok(state) => return steps.lacks(NAME, &format!("the engine with the images is in a Swarm ({state}): docker swarm leave")),
+        Ok(state) => {
+            return steps.lacks(
+                NAME,
+                &format!("the engine with the images is in a Swarm ({state}): docker swarm leave"),
+            );
+        }
         Err(error) => return steps.fail(NAME, &error),
     }
     let mut alone = rehearsal.deployment(1);

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use test_support::eventually;
 
 use crate::probe::caller::{self, GROUP};
 use crate::setting::{Lab, Setting, UP, said};
@@ -63,7 +64,7 @@ pub(super) async fn stay_outside(setting: &Setting, lab: &Lab<'_>) -> Result<()>
     Ok(())
 }
 
-/// A user who may have one more key brings a lab of several sandboxes up; one who may have none is told what to do.
+/// A user who may have no more keys is told what to do; one who may have one brings a lab of several sandboxes up.
 pub(super) async fn are_few(setting: &Setting) -> Result<()> {
     let file = setting.folder("keys")?.join("compose.yaml");
     std::fs::write(&file, FILE)?;
@@ -73,9 +74,6 @@ pub(super) async fn are_few(setting: &Setting) -> Result<()> {
         let up = lab.command_behind(Some(behind(setting, left)), &UP);
         tokio::process::Command::from(up).output().await
     };
-    let told = up("1").await?;
-    ensure!(told.status.success(), "{}", said(&told));
-    lab.expect(&["down"]).await?;
     let told = said(&up("0").await?);
     ensure!(
         told.contains("start a session keyring") && told.contains("sysctl -w kernel.keys.maxkeys="),
@@ -83,5 +81,21 @@ pub(super) async fn are_few(setting: &Setting) -> Result<()> {
     );
     let left = lab.run(&["ls"]).await?;
     ensure!(!said(&left).contains("keys "), "{}", said(&left));
+    // The kernel frees a caller's keys some time after it has ended: they would count as the next one's.
+    eventually("the keys are free", || async { no_keys() }).await?;
+    let told = up("1").await?;
+    ensure!(told.status.success(), "{}", said(&told));
+    lab.expect(&["down"]).await?;
+    Ok(())
+}
+
+/// Whether the kernel counts none of that user's (`/proc/key-users`, keyrings(7)).
+fn no_keys() -> Result<()> {
+    let users = std::fs::read_to_string("/proc/key-users")?;
+    let user = format!("{KEYLESS}:");
+    let mut lines = users.lines();
+    let line = lines.find(|line| line.trim_start().starts_with(&user));
+    let in_quota = line.and_then(|line| line.split_whitespace().nth(3)?.split('/').next());
+    ensure!(matches!(in_quota, None | Some("0")), "{line:?}");
     Ok(())
 }
