@@ -49,7 +49,15 @@ async fn out_unnoticed(lab: &Lab<'_>, name: &str, paths: &[&str]) -> Result<()> 
 }
 
 pub(crate) async fn redis(lab: &Lab<'_>) -> Result<()> {
+    let written = carts_written(lab)?;
     let session = filled_cart(lab).await?;
+    // What is killed before it has written loses what it had: while the disk is busy Redis answers up to two seconds before it
+    // writes (`appendfsync everysec`, redis.io, "Redis persistence").
+    eventually("the cart is in Redis' file", || async {
+        ensure!(carts_written(lab)? > written, "{written} writes");
+        Ok(())
+    })
+    .await?;
     out_unnoticed(
         lab,
         "redis-1",
@@ -64,6 +72,20 @@ pub(crate) async fn redis(lab: &Lab<'_>) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// How often the file that Redis comes back with names a cart.
+fn carts_written(lab: &Lab<'_>) -> Result<usize> {
+    let folder = lab.state().join("volumes/redis-data/appendonlydir");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).context(folder.display().to_string())? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".incr.aof") {
+            let file = std::fs::read(&path)?;
+            count += file.windows(5).filter(|word| word == b"cart:").count();
+        }
+    }
+    Ok(count)
 }
 
 /// Puts product 2 into a new cart; the session's cookie.

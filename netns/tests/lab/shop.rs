@@ -186,7 +186,8 @@ async fn figures(steps: &Steps, lab: &Lab<'_>) {
     let Ok(status) = lab.status().await else {
         return;
     };
-    steps.figure("network built, ms", &status["network_ms"]);
+    let built = status["network_ms"].as_f64().unwrap_or(f64::NAN);
+    steps.figure("network built, ms", format!("{built:.1}"));
     steps.figure("all healthy, ms", &status["ready_ms"]);
     let mut total = 0;
     for instance in status["instances"].as_array().into_iter().flatten() {
