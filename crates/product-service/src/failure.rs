@@ -25,9 +25,10 @@ fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLSTATEs of a server that is away, busy, starting, read-only (failing over), or not migrated yet.
+/// SQLSTATEs of a server that is away, busy, starting, read-only (failing over), not migrated yet, or whose password has just changed:
+/// who was started with the one before is about to be replaced.
 fn is_passing_state(code: &str) -> bool {
-    ["08", "53", "57"]
+    ["08", "28", "53", "57"]
         .iter()
         .any(|class| code.starts_with(class))
         || matches!(
@@ -44,6 +45,7 @@ mod tests {
     fn a_database_away_is_503_and_a_mistake_of_ours_500() {
         assert_eq!(database(sqlx::Error::PoolTimedOut).status(), 503);
         assert_eq!(database(sqlx::Error::RowNotFound).status(), 500);
+        assert!(is_passing_state("28P01"));
         assert!(
             is_passing_state("57P03") && is_passing_state("55P03") && !is_passing_state("23505")
         );

@@ -58,7 +58,7 @@ pub fn sweep(state: &StateDir) -> io::Result<()> {
     };
     let folders: Vec<PathBuf> = noted.lines().map(PathBuf::from).collect();
     cgroup::sweep(&folders)?;
-    fs::remove_file(state.groups())
+    forget(state)
 }
 
 /// Removes the groups of one life of the lab, which has ended. The next one may have begun meanwhile: its groups, and its note of
@@ -69,8 +69,16 @@ pub fn sweep(state: &StateDir) -> io::Result<()> {
 pub fn sweep_own(state: &StateDir, folders: &[PathBuf]) -> io::Result<()> {
     cgroup::sweep(folders)?;
     match fs::read_to_string(state.groups()) {
-        Ok(noted) if noted == lines(folders) => fs::remove_file(state.groups()),
+        Ok(noted) if noted == lines(folders) => forget(state),
         _ => Ok(()),
+    }
+}
+
+/// The guardian and `down` may both come to it: one of them finds it gone.
+fn forget(state: &StateDir) -> io::Result<()> {
+    match fs::remove_file(state.groups()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }
 
