@@ -2,12 +2,8 @@
 
 use std::path::Path;
 
-const SERVICES: [&str; 4] = [
-    "service-registry",
-    "product-service",
-    "order-service",
-    "api-gateway",
-];
+use test_support::SERVICES;
+
 /// Where the stage begins that is each service's own.
 const OWN: &str = "FROM ${RUNTIME_IMAGE}";
 

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{RequestBuilder, StatusCode};
 
-use test_support::{REDIS_USERS, ROLES, Role, SECRETS, eventually};
+use test_support::{REDIS_USERS, ROLES, Role, SECRETS, comes_again, eventually};
 
 use crate::backup::{agree, deliver};
 use crate::setting::{Lab, Setting, UP, said};
@@ -126,13 +125,6 @@ async fn asked(request: RequestBuilder, turned_away: &AtomicUsize) -> Result<(St
         tokio::time::sleep(pause).await;
     }
     bail!("asked to come again {TIMES} times: {request:?}")
-}
-
-/// When to come again, if that is the answer (RFC 9110, section 10.2.3).
-fn comes_again(answer: &Response) -> Option<Duration> {
-    let seconds = answer.headers().get("retry-after")?;
-    let seconds = seconds.to_str().ok()?.parse().ok()?;
-    (answer.status() == 503).then(|| Duration::from_secs(seconds))
 }
 
 async fn replaced(lab: &Lab<'_>, before: &BTreeMap<String, String>) -> Result<()> {

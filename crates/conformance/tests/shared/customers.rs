@@ -6,8 +6,9 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use test_support::comes_again;
 
 /// At each host.
 const CUSTOMERS: usize = 2;
@@ -35,6 +36,22 @@ pub(crate) struct Noticed {
     pub(crate) failures: Vec<String>,
     /// At each host, the longest time in which nobody had a good answer from it.
     pub(crate) gaps: Vec<Duration>,
+}
+
+impl Noticed {
+    /// Nobody was served badly, and there was a load.
+    pub(crate) fn nothing_bad(&self) -> Result<()> {
+        let failures = &self.failures;
+        ensure!(
+            failures.is_empty(),
+            "{} failed, {} answered:\n{}",
+            failures.len(),
+            self.answered,
+            failures[..failures.len().min(12)].join("\n")
+        );
+        ensure!(self.answered > 100, "no load: {} answers", self.answered);
+        Ok(())
+    }
 }
 
 struct Host {
@@ -195,13 +212,6 @@ impl Crowd {
         }
         bail!("no host had an answer to {method} {path} in {PATIENCE:?}")
     }
-}
-
-/// When a customer is to come again, if that is the answer.
-fn comes_again(answer: &Response) -> Option<Duration> {
-    let seconds = answer.headers().get("retry-after")?;
-    let seconds = seconds.to_str().ok()?.parse().ok()?;
-    (answer.status() == 503).then(|| Duration::from_secs(seconds))
 }
 
 #[expect(

@@ -1,6 +1,7 @@
 //! Images that a test has built and a later build of it has taken the tag from: nobody would miss or remove them.
 
 use anyhow::{Result, ensure};
+use test_support::SERVICES;
 
 /// Removes those of a tag; whoever else builds the shop on this engine has another tag, which is in the images as their version.
 pub(crate) async fn remove(
@@ -8,12 +9,7 @@ pub(crate) async fn remove(
     tag: &str,
 ) -> Result<()> {
     let version = format!("label=org.opencontainers.image.version={tag}");
-    for service in [
-        "service-registry",
-        "product-service",
-        "order-service",
-        "api-gateway",
-    ] {
+    for service in SERVICES {
         let title = format!("label=org.opencontainers.image.title=underlay/{service}");
         let which = [
             "--filter",

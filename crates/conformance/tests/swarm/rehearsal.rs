@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use test_support::SERVICES;
 use tokio::process::Command;
 
 use crate::command::{expect, mortal, project};
@@ -142,12 +143,7 @@ impl Rehearsal {
             untagged::remove(docker, OWN_TAG).await?;
         }
         for host in 1..=HOSTS {
-            for service in [
-                "service-registry",
-                "product-service",
-                "order-service",
-                "api-gateway",
-            ] {
+            for service in SERVICES {
                 let image = format!("underlay/{service}");
                 let (now, next) = (format!("{image}:{}", tag()), format!("{image}:next"));
                 self.docker(host, &["tag", &now, &next]).await?;
@@ -199,6 +195,11 @@ impl Rehearsal {
     /// The shop as it answers at a host.
     pub(crate) fn url(&self, host: usize) -> String {
         format!("http://{}:8080", self.address(host))
+    }
+
+    /// At each host.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        (1..=HOSTS).map(|host| self.url(host)).collect()
     }
 
     pub(crate) fn secret(&self, name: &str) -> Result<String> {

@@ -8,7 +8,7 @@ use test_support::{SECRETS, Steps};
 
 use crate::backup::order;
 use crate::command::{expect, run, said};
-use crate::rehearsal::{HOSTS, Rehearsal, STACK, now};
+use crate::rehearsal::{Rehearsal, STACK, now};
 use crate::renewal::{self, Secrets};
 
 /// Of the one that is interrupted.
@@ -22,7 +22,7 @@ case "$*" in "service update "*underlay_order-service) kill -KILL 0 ;; esac
 pub(crate) async fn tell(steps: &mut Steps, rehearsal: &Rehearsal) {
     let told = async {
         let (secrets, names) = (secrets(rehearsal)?, names(rehearsal).await?);
-        let noticed = renewal::unnoticed(&urls(rehearsal), async {
+        let noticed = renewal::unnoticed(&rehearsal.urls(), async {
             let began = now();
             expect(rehearsal.operation("rotate.sh", 1)).await?;
             Ok(began.elapsed())
@@ -76,10 +76,6 @@ async fn interrupted(rehearsal: &Rehearsal) -> Result<()> {
     order(rehearsal).await
 }
 
-fn urls(rehearsal: &Rehearsal) -> Vec<String> {
-    (1..=HOSTS).map(|host| rehearsal.url(host)).collect()
-}
-
 fn secrets(rehearsal: &Rehearsal) -> Result<Secrets> {
     let mut secrets = Secrets::new();
     for name in SECRETS {
@@ -106,7 +102,7 @@ async fn replaced(
         "there are {names:?}, {names_before:?} before"
     );
     let inside = async |service: &str, script: &str| inside(rehearsal, service, script).await;
-    renewal::replaced(before, &secrets(rehearsal)?, &urls(rehearsal), inside).await
+    renewal::replaced(before, &secrets(rehearsal)?, &rehearsal.urls(), inside).await
 }
 
 /// A shell's words beside a store, on the manager.

@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result};
 use nix::unistd::Uid;
 use tempfile::TempDir;
+use test_support::SERVICES;
 
 use crate::delegation::Delegation;
 pub(crate) use lab::Lab;
@@ -22,12 +23,6 @@ const STATE_DIR: &str = "NETNS_STATE_DIR";
 const COPIES: &str = "UNDERLAY_LAB_COPIES";
 /// An ordinary user without a name, a home or anything else on this machine; none of the kernel's special numbers.
 const ORDINARY_USER: u32 = 61_234;
-const SERVICES: [&str; 4] = [
-    "service-registry",
-    "product-service",
-    "order-service",
-    "api-gateway",
-];
 /// Brings a lab up. A first start on a machine under load takes some ten seconds.
 pub(crate) const UP: [&str; 4] = ["up", "-d", "--wait-timeout", "90"];
 
