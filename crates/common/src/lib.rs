@@ -52,4 +52,5 @@ pub mod problem;
 pub mod registry;
 pub mod serve;
 pub mod service;
+pub mod sqlstate;
 pub mod telemetry;

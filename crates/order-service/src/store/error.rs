@@ -1,5 +1,7 @@
 //! What can go wrong at the store, told apart by whether waiting helps.
 
+use common::sqlstate;
+
 /// A store operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -26,17 +28,9 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
-            // Classes of SQLSTATE (PostgreSQL, appendix A): connection, transaction rollback (deadlock), resources,
-            // object not in state, operator intervention, system error; wrong credentials while roles are being made.
-            // Single states: read-only while failing over; a table or database that is not there yet.
-            sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
-                ["08", "40", "53", "55", "57", "58", "28"]
-                    .iter()
-                    .any(|class| code.starts_with(class))
-                    || code == "25006"
-                    || code == "42P01"
-                    || code == "3D000"
-            }),
+            sqlx::Error::Database(refusal) => refusal
+                .code()
+                .is_some_and(|code| sqlstate::is_passing(&code)),
             _ => false,
         };
         if away {
