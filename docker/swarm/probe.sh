@@ -35,7 +35,8 @@ probe() {
     [ "$turns" -lt 4 ] || [ -z "$tasks" ] || [ -n "$left" ] || break
     # A minute for tasks to end, or a quarter of one where hosts pull: those tasks will say themselves how that ends.
     if [ "$turns" -gt 240 ] || { [ "$turns" -gt 60 ] && [ -n "$left" ] && ! echo "$left" | grep -qv ' Preparing '; }; then
-      echo "deploy: not every host could be asked: $(echo "$left" | cut -d ' ' -f 1-3 | tr '\n' ';')"
+      echo "deploy: these hosts have not answered, and are deployed to all the same; docker stack ps --no-trunc $STACK will say how they fare:"
+      echo "$left" | awk '{ print "  " $2 ": " $1 " is " tolower($3) }'
       break
     fi
   done
