@@ -139,7 +139,7 @@ pub(crate) fn wrapped(head: &str, items: &[String]) -> String {
 pub(crate) fn paragraph(head: &str, text: &str) -> String {
     let indent = " ".repeat(visible(head));
     let mut lines = vec![head.to_owned()];
-    for word in text.split(' ') {
+    for word in text.split_whitespace() {
         if let Some(line) = lines.last_mut() {
             let is_empty = visible(line) == visible(head);
             if is_empty || visible(line) + 1 + visible(word) <= WIDTH {

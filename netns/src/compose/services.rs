@@ -162,6 +162,7 @@ impl Reader<'_> {
         let stop_signal = get("stop_signal")
             .and_then(|node| self.signal(node))
             .unwrap_or_else(|| image::stop_signal(&run, image.as_deref()).to_owned());
+        let restart = get("restart").and_then(|node| self.restart(node));
 
         Service {
             run,
@@ -191,12 +192,7 @@ impl Reader<'_> {
             healthcheck: get("healthcheck")
                 .and_then(|node| self.healthcheck(node, &within("healthcheck"))),
             // As in Compose, what `deploy` says of it wins.
-            restart: get("restart")
-                .and_then(|node| self.restart(node))
-                .into_iter()
-                .chain(deploy.restart)
-                .next_back()
-                .unwrap_or(Restart::No),
+            restart: deploy.restart.or(restart).unwrap_or(Restart::No),
             stop_signal,
             stop_grace_period: get("stop_grace_period")
                 .and_then(|node| self.duration(node, "stop_grace_period"))

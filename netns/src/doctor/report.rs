@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::check::{Check, State};
-use crate::columns::{WIDTH, shortened};
+use crate::columns::{paragraph, shortened};
 
 /// Most columns of a check's name: a network's may be 63 characters long, and what was found is to have room beside it.
 const NAME: usize = 28;
@@ -29,40 +29,21 @@ pub(super) fn table(checks: &[Check], out: &mut impl Write) -> io::Result<()> {
             State::Unknown => "unknown",
             State::Missing => "MISSING",
         };
-        let indent = 2 + 7 + 2 + width + 2;
-        let mut head = format!("  {state:7}  {:width$}  ", shortened(&check.name, width));
-        for line in wrapped(&check.found, WIDTH - indent) {
-            writeln!(out, "{head}{line}")?;
-            head = " ".repeat(indent);
-        }
-        head = format!("{:indent$}-> ", "");
-        for line in wrapped(&check.remedy, WIDTH - indent - 3) {
-            writeln!(out, "{head}{line}")?;
-            head = " ".repeat(indent + 3);
+        let head = format!("  {state:7}  {:width$}  ", shortened(&check.name, width));
+        write!(out, "{}", paragraph(&head, &check.found))?;
+        if !check.remedy.is_empty() {
+            let head = format!("{:1$}-> ", "", head.chars().count());
+            write!(out, "{}", paragraph(&head, &check.remedy))?;
         }
     }
     Ok(())
-}
-
-/// `text` in lines of at most `width` characters, broken between words; a word that is longer has a line of its own.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::check::Group;
     use super::*;
+    use crate::columns::WIDTH;
 
     #[test]
     fn is_grouped_and_fits() {
