@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::terminal::{Paint, out};
-use super::{project, ps};
+use super::{project, ps, reader};
 use crate::lab::client::Client;
 use crate::lab::clock::unix_ms;
 use crate::lab::events::Event;
@@ -52,6 +52,7 @@ pub(super) fn run(global: &Global, events: &Events) -> Result<u8, Failure> {
     };
     let mut client = Client::ask(&state.control(), request, &[])?;
     let paint = Paint::stdout();
+    reader::wait_for_end()?;
     loop {
         match client.reply()? {
             Some(Reply::Event(event)) => {

@@ -8,7 +8,7 @@ use super::args::Global;
 use super::failure::{Code, Failure};
 use super::streams::{Streams, instances, is_of};
 use super::terminal::Paint;
-use super::{project, ps};
+use super::{project, ps, reader};
 use crate::lab::protocol::Reply;
 use crate::lab::state::StateDir;
 
@@ -57,6 +57,9 @@ pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
     streams.bare = logs.no_log_prefix;
     if logs.no_color {
         streams.paint = Paint::none();
+    }
+    if logs.follow {
+        reader::wait_for_end()?;
     }
     streams.pump()?;
     while logs.follow && state.is_up() {

@@ -27,6 +27,7 @@ mod progress;
 mod project;
 mod ps;
 mod pty;
+mod reader;
 mod remarks;
 mod restart;
 mod run;

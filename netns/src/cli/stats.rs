@@ -12,7 +12,7 @@ use super::failure::{Code, Failure};
 use super::held_back::beneath;
 use super::output::Output;
 use super::terminal::{is_terminal, out, remark};
-use super::{project, ps};
+use super::{project, ps, reader};
 use crate::columns::fitting;
 use crate::lab::client::Client;
 use crate::lab::protocol::{Reply, Request};
@@ -82,6 +82,7 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
     let json = stats.output.is_json();
     // Where limits are stated and not enforced, nothing limits.
     let machine = status.unenforced.is_none().then(machine_memory);
+    reader::wait_for_end()?;
     let mut before = ask(&state)?;
     let mut told = String::new();
     if is_terminal() && !stats.no_stream && !json {

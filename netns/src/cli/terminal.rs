@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use super::reader;
 use crate::columns::WIDTH;
 
 /// The six colours that instances' names take in turn.
@@ -83,7 +84,7 @@ pub(super) fn out(text: &str) -> io::Result<()> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => reader::leave(),
         result => result,
     }
 }

@@ -5,9 +5,9 @@ use clap::Args;
 use super::args::Global;
 use super::down::{self, Down};
 use super::failure::Failure;
-use super::project;
 use super::steer::ask;
 use super::terminal::out;
+use super::{project, reader};
 use crate::lab::protocol::{Request, Steer};
 
 /// `wait`
@@ -36,6 +36,10 @@ pub(super) fn run(global: &Global, wait: &Wait) -> Result<u8, Failure> {
         services: wait.services.clone(),
         wait_ms: None,
     };
+    // Whether or not somebody reads of it, everything is to be taken down.
+    if !wait.down_project {
+        reader::wait_for_end()?;
+    }
     let mut last = 0;
     let mut said = Ok(());
     ask(&state, request, &[], &[], &mut |instance, code| {

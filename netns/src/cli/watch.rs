@@ -8,6 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::failure::{Code, Failure};
 use super::progress::Printer;
+use super::reader;
 use super::streams::Streams;
 use super::summary::{Told, stands};
 use super::terminal::say;
@@ -32,24 +33,27 @@ pub(super) fn watch(
     signals.thread_block().map_err(std::io::Error::from)?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(std::io::Error::from)?;
+    let stdout = std::io::stdout();
+    let attached = streams.is_some();
     let mut interrupted = 0;
     let mut is_up = false;
     let mut failed = false;
     let mut ended = false;
     loop {
-        let timeout = if streams.is_some() {
-            PollTimeout::from(FOLLOW_MS)
-        } else {
-            PollTimeout::NONE
-        };
-        let mut fds = [
+        let mut fds = vec![
             PollFd::new(launched.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
+        let mut timeout = PollTimeout::NONE;
+        if streams.is_some() {
+            fds.push(reader::waiting_on(&stdout));
+            timeout = PollTimeout::from(FOLLOW_MS);
+        }
         match poll(&mut fds, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(std::io::Error::from(error).into()),
         }
+        let unread = fds.get(2).is_some_and(reader::has_left);
         while let Ok(Some(_)) = signals.read_signal() {
             interrupted += 1;
             if interrupted == 1 {
@@ -58,6 +62,13 @@ pub(super) fn watch(
             } else {
                 launched.kill();
             }
+        }
+        if unread {
+            // Ctrl-C ends a reader such as `tee` too: the lab's end is waited for all the same.
+            if interrupted == 0 {
+                reader::leave();
+            }
+            streams = None;
         }
         loop {
             match launched.hear()? {
@@ -93,8 +104,8 @@ pub(super) fn watch(
                         } => {
                             is_up = true;
                             told.unenforced.clone_from(unenforced);
-                            say(&stands(told, *at_ms, memory, streams.is_some()));
-                            if streams.is_none() {
+                            say(&stands(told, *at_ms, memory, attached));
+                            if !attached {
                                 launched.detach()?;
                                 return Ok(0);
                             }

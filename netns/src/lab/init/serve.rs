@@ -201,7 +201,9 @@ async fn tell_launcher(
     while let Some(reply) = replies.recv().await {
         let Ok(bytes) = line(&reply) else { continue };
         if writer.write_all(&bytes).await.is_err() {
-            return; // it has left
+            break; // it has left
         }
     }
+    // Dropped, it would shut the connection down, and the lab's last word, that it has ended, could not be said.
+    writer.forget();
 }

@@ -1,4 +1,7 @@
-//! `logs` and a foreground `up`: who comes while they are read is shown, who is no more is not taken for one who runs.
+//! `logs` and a foreground `up`: who comes while they are read is shown, who is no more is not taken for one who runs; and nobody
+//! goes on without a reader.
+
+mod gone;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,10 +19,10 @@ services:
   web:
     entrypoint: [/bin/sh, -c, "echo I am $$HOSTNAME; exec sleep 3600"]
     stop_signal: SIGKILL
+    restart: always
     networks: [only]
   other:
-    entrypoint: [/bin/sh, -c, "echo I am $$HOSTNAME; exec sleep 3600"]
-    stop_signal: SIGKILL
+    entrypoint: [/bin/sh, -c, "trap 'sleep 0.5; exit 0' TERM; echo I am $$HOSTNAME; while :; do sleep 0.1; done"]
     networks: [only]
 networks:
   only: { ipam: { config: [ { subnet: "${FRONTEND_PREFIX}.0/24" } ] } }
@@ -52,6 +55,18 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .step(
             "logs shows those there are; one that is no more by its own name, all when the lab is down",
             the_dead(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "logs -f, events, stats and wait end when nobody reads them any more",
+            gone::tell(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "so does a foreground up, with its lab; after Ctrl-C it waits for the lab's end",
+            gone::foreground(&lab),
         )
         .await;
 }
@@ -158,6 +173,12 @@ impl Reader {
             heard: Vec::new(),
             unclaimed: Vec::new(),
         })
+    }
+
+    /// The next line, whoever says it.
+    async fn line(&mut self) -> Result<String> {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+        line.context("nothing comes")??.context("it ended")
     }
 
     /// Waits until this instance has said this, once more than it was waited for before.
