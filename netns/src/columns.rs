@@ -45,13 +45,19 @@ pub(crate) fn table(heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> St
 /// [`table`], in no more than [`WIDTH`] columns: the names in the first one are shortened as far as that takes.
 #[must_use]
 pub(crate) fn fitting(heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> String {
+    within(WIDTH, heads, right, rows)
+}
+
+/// [`fitting`] of another width.
+#[must_use]
+pub(crate) fn within(
+    columns: usize,
+    heads: &[&str],
+    right: &[usize],
+    rows: &[Vec<String>],
+) -> String {
     let text = table(heads, right, rows);
-    let surplus = text
-        .lines()
-        .map(visible)
-        .max()
-        .unwrap_or(0)
-        .saturating_sub(WIDTH);
+    let surplus = width(&text).saturating_sub(columns);
     if surplus == 0 {
         return text;
     }
@@ -69,6 +75,12 @@ pub(crate) fn fitting(heads: &[&str], right: &[usize], rows: &[Vec<String>]) -> 
         })
         .collect();
     table(heads, right, &rows)
+}
+
+/// Columns that a text takes.
+#[must_use]
+pub(crate) fn width(text: &str) -> usize {
+    text.lines().map(visible).max().unwrap_or(0)
 }
 
 /// At most `columns` characters of a name, without some of its middle: its end tells instances of a service apart.
@@ -134,6 +146,14 @@ pub(crate) fn wrapped(head: &str, items: &[String]) -> String {
     text
 }
 
+/// What could have been meant: a line of help, or several, behind an error.
+#[must_use]
+pub(crate) fn choice<N: ToString>(head: &str, names: impl IntoIterator<Item = N>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    let text = paragraph(" = help: ", &format!("{head}: {}", names.join(", ")));
+    format!("\n{}", text.trim_end())
+}
+
 /// The words of `text` after `head`, in as many lines of 80 columns as it takes.
 #[must_use]
 pub(crate) fn paragraph(head: &str, text: &str) -> String {
@@ -192,6 +212,19 @@ mod tests {
             table(&["NAME", "REST"], &[], &narrow)
         );
         assert_eq!(shortened("größer-als-alles-1", 8), "größe…-1");
+    }
+
+    #[test]
+    fn what_could_have_been_meant_is_told_within_80_columns() {
+        let names = (1..=40).map(|number| format!("product-service-{number}"));
+        let text = format!("error: no bench{}", choice("there are", names));
+        assert!(text.lines().count() > 8 && width(&text) <= WIDTH, "{text}");
+        let help = text.lines().nth(1).unwrap_or_default();
+        assert!(
+            help.starts_with(" = help: there are: product-service-1, "),
+            "{text}"
+        );
+        assert!(text.ends_with(" product-service-40"), "{text}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::parting::{GOES_ON, Parting};
 use super::project::{Loaded, diagnostics};
 use super::steer::{Ended, ask};
 use super::{doctor, up};
+use crate::columns::choice;
 use crate::compose::{Port, Project};
 use crate::lab::listen;
 use crate::lab::protocol::{Change, FileNow, Recreate, Request, Status};
@@ -37,13 +38,10 @@ pub(super) fn selected(
 
 /// Nothing has that name.
 pub(super) fn no_service(project: &Project, name: &str) -> Failure {
-    let known: Vec<&str> = project.services.keys().map(String::as_str).collect();
+    let known = choice("the services are", project.services.keys());
     Failure::new(
         Code::Failed,
-        format!(
-            "error: no service is named {name}; the services are: {}",
-            known.join(", ")
-        ),
+        format!("error: no service is named {name}{known}"),
     )
 }
 

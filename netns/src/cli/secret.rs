@@ -9,6 +9,7 @@ use super::args::Global;
 use super::failure::{Code, Failure};
 use super::project;
 use super::terminal::out;
+use crate::columns::choice;
 use crate::compose::{MountSource, Project};
 use crate::lab::state::StateDir;
 
@@ -29,7 +30,6 @@ pub(super) struct Secret {
 pub(super) fn run(global: &Global, secret: &Secret) -> Result<u8, Failure> {
     let loaded = project::load(global)?;
     let secrets = secrets(&loaded.project, &loaded.state);
-    let names = |between: &str| secrets.keys().cloned().collect::<Vec<_>>().join(between);
     if secrets.is_empty() {
         return Err(Failure::new(
             Code::Failed,
@@ -37,16 +37,16 @@ pub(super) fn run(global: &Global, secret: &Secret) -> Result<u8, Failure> {
         ));
     }
     let Some(name) = &secret.name else {
-        return out(&format!("{}\n", names("\n")))
-            .map(|()| 0)
-            .map_err(Failure::from);
+        let names: String = secrets.keys().map(|name| format!("{name}\n")).collect();
+        out(&names)?;
+        return Ok(0);
     };
     let Some(path) = secrets.get(name) else {
         return Err(Failure::new(
             Code::Failed,
             format!(
-                "error: there is no secret {name}; there are: {}",
-                names(", ")
+                "error: there is no secret {name}{}",
+                choice("there are", secrets.keys())
             ),
         ));
     };

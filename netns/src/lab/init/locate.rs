@@ -4,6 +4,7 @@ use super::hand::Hand;
 use super::invocation;
 use super::keeper::Keeper;
 use super::serve::{Located, Place};
+use crate::columns::choice;
 use crate::lab::protocol::Exec;
 use crate::plan::{ROUTER, WORLD};
 
@@ -25,7 +26,7 @@ impl Keeper {
             return self.visit(&target, exec);
         }
         if named.is_empty() {
-            return Err(self.unknown(&exec.target));
+            return Err(self.unknown(&exec));
         }
         // Its network is there whether or not it runs.
         if exec.privileged {
@@ -54,16 +55,17 @@ impl Keeper {
         })
     }
 
-    fn unknown(&self, target: &str) -> String {
-        let names: Vec<&str> = self
-            .by_name()
-            .into_iter()
+    /// That nothing has the name, and what would do: where a program of the machine runs, a network is enough.
+    fn unknown(&self, exec: &Exec) -> String {
+        let hands = self.by_name().into_iter();
+        let places = hands
+            .filter(|hand| exec.privileged || hand.pid.is_some())
             .map(|hand| hand.planned.name.as_str())
-            .chain([ROUTER, WORLD])
-            .collect();
+            .chain([ROUTER, WORLD]);
         format!(
-            "no service or instance is named {target}; there are: {}",
-            names.join(", ")
+            "no service or instance is named {}{}",
+            exec.target,
+            choice("there are", places)
         )
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::hand::Hand;
 use super::machine::Machine;
+use crate::columns::choice;
 use crate::compose::{self, Attachment, Project, Source};
 use crate::kernel::cgroup::LabGroups;
 use crate::lab::build::Binaries;
@@ -148,11 +149,8 @@ fn bad(message: String) -> Refusal {
 }
 
 pub(super) fn no_service(project: &Project, name: &str) -> String {
-    let services: Vec<&str> = project.services.keys().map(String::as_str).collect();
-    format!(
-        "no service or instance is named {name}; the services are: {}",
-        services.join(", ")
-    )
+    let services = choice("the services are", project.services.keys());
+    format!("no service or instance is named {name}{services}")
 }
 
 /// Reads the file as the one who sent it has.
