@@ -1,18 +1,20 @@
-//! `port`: where on the host a service's port answers.
-
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+//! `port`: where on the host a service's ports answer.
 
 use clap::Args;
 
 use super::args::Global;
 use super::failure::{Code, Failure};
+use super::ps::ports;
 use super::terminal::out;
 use super::{project, ps};
+use crate::columns::choice;
+use crate::lab::protocol::Status;
 
 /// `port`
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
+  netns-setup port api-gateway            each, as 3000/tcp -> 0.0.0.0:8080
   netns-setup port api-gateway 3000
   curl http://$(netns-setup port api-gateway 3000)/api/products
 
@@ -27,65 +29,62 @@ pub(super) struct Port {
     pub index: Option<u32>,
     /// Service
     pub service: String,
-    /// The port it listens on
+    /// The port it listens on [default: each that is published]
     #[arg(value_name = "PORT")]
-    pub target: u16,
+    pub target: Option<u16>,
 }
 
 pub(super) fn run(global: &Global, port: &Port) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
     let status = ps::status(&state)?;
-    let of_service = || {
-        status
-            .published
-            .iter()
-            .filter(|published| published.service == port.service)
-    };
-    if !status
-        .instances
-        .iter()
-        .any(|instance| instance.service == port.service)
-    {
+    let is_there = |service: &String| status.instances.iter().any(|one| one.service == *service);
+    if !is_there(&port.service) {
         ps::chosen(&status, std::slice::from_ref(&port.service))?;
     }
-    let mut found = of_service()
-        .filter(|published| published.target_port == port.target)
-        .peekable();
-    if found.peek().is_none() {
-        let mut others: Vec<String> = of_service()
-            .map(|published| published.target_port.to_string())
-            .collect();
-        others.dedup();
-        let instead = if others.is_empty() {
-            let mut services: Vec<&str> = status
-                .published
-                .iter()
-                .map(|published| published.service.as_str())
-                .collect();
-            services.dedup();
-            format!(
-                "it publishes none; published are ports of: {}",
-                services.join(", ")
-            )
-        } else {
-            format!("it publishes {}", others.join(", "))
-        };
-        return Err(Failure::new(
-            Code::Failed,
-            format!(
-                "error: no port {}/tcp of {} is published\n = help: {instead}",
-                port.target, port.service
+    let found: String = ports::of(&status, &port.service)
+        .filter(|published| {
+            port.target
+                .is_none_or(|target| target == published.target_port)
+        })
+        .map(|published| match port.target {
+            Some(_) => format!("{}\n", ports::host(published)),
+            None => format!(
+                "{}/tcp -> {}\n",
+                published.target_port,
+                ports::host(published)
             ),
-        ));
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(none(&status, port));
     }
-    for published in found {
-        let address = published
-            .host_ip
-            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        out(&format!(
-            "{}\n",
-            SocketAddr::new(address, published.host_port)
-        ))?;
-    }
+    out(&found)?;
     Ok(0)
+}
+
+/// That there is no such port, and which there are.
+fn none(status: &Status, port: &Port) -> Failure {
+    let which = match port.target {
+        Some(target) => format!("port {target}/tcp"),
+        None => "port".to_owned(),
+    };
+    let mut others: Vec<u16> = ports::of(status, &port.service)
+        .map(|published| published.target_port)
+        .collect();
+    others.dedup();
+    let instead = if others.is_empty() {
+        let published = status.published.iter();
+        let mut services: Vec<&String> = published.map(|published| &published.service).collect();
+        services.dedup();
+        choice("it publishes none; published are ports of", services)
+    } else {
+        choice("it publishes", others)
+    };
+    Failure::new(
+        Code::Failed,
+        format!(
+            "error: no {which} of {} is published{instead}",
+            port.service
+        ),
+    )
 }

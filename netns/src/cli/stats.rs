@@ -41,7 +41,7 @@ limits are not enforced. NET I/O is what eth0 has received and sent. JSON is a
 list with --no-stream, else one object a line. What limits have held back is
 told beneath the table, on standard error.")]
 pub(super) struct Stats {
-    /// Those that do not run as well
+    /// Those that do not run as well; and why limits are not enforced, if so
     #[arg(short, long)]
     pub all: bool,
     /// One look, taken over a second, and return
@@ -107,7 +107,8 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
         out(&text)?;
         if !json {
             let usages = rows.iter().filter_map(|row| Some((row.name, row.usage?)));
-            let text = beneath(usages, status.unenforced.as_deref());
+            let unenforced = status.unenforced.as_deref().filter(|_| stats.all);
+            let text = beneath(usages, unenforced);
             // Into a file it is said once; a terminal was cleared for the table.
             if text != told || is_terminal() {
                 remark(&text);

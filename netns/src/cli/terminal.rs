@@ -1,9 +1,11 @@
 //! What is printed: standard output for answers, standard error for progress and errors, colour only on a terminal.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use super::reader;
 use crate::columns::WIDTH;
+use crate::kernel::sys;
 
 /// The six colours that instances' names take in turn.
 const COLOURS: [&str; 6] = ["36", "33", "32", "35", "34", "96"];
@@ -20,6 +22,16 @@ fn wanted(terminal: bool) -> bool {
 #[must_use]
 pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// Columns that what is printed may take: the terminal's, and as many as a VT100's at least; without a terminal there is no end of them.
+#[must_use]
+pub(super) fn columns() -> usize {
+    if !is_terminal() {
+        return usize::MAX;
+    }
+    let window = sys::window(io::stdout().as_fd());
+    window.map_or(WIDTH, |(_, columns)| usize::from(columns).max(WIDTH))
 }
 
 /// How text is painted for one stream.

@@ -63,11 +63,14 @@ pub(crate) async fn fit(lab: &Lab<'_>) -> Result<()> {
         let shown = on_terminal(lab, argv, None).await?;
         let (plain, coloured) = (without_colours(&shown), piped.contains('\x1b'));
         ensure!(!coloured, "{argv:?} through a pipe: {piped:?}");
-        // Through a pipe `top` shows commands whole.
-        let both = [&plain, &piped].map(String::as_str);
-        for text in &both[..if argv == ["top"] { 1 } else { 2 }] {
+        // Through a pipe these show names, ports, paths and commands whole.
+        let is_whole = ["ps", "ls", "top"].contains(&argv[0]);
+        for (text, is_fitted) in [(&plain, true), (&piped, !is_whole)] {
             let wide = text.lines().find(|line| line.chars().count() > COLUMNS);
-            ensure!(wide.is_none(), "{argv:?}: {wide:?} in\n{text}");
+            ensure!(
+                wide.is_none() || !is_fitted,
+                "{argv:?}: {wide:?} in\n{text}"
+            );
             ensure!(!text.trim().is_empty(), "{argv:?} shows nothing");
             let ends = |end: &str| {
                 let cells = text
@@ -81,6 +84,13 @@ pub(crate) async fn fit(lab: &Lab<'_>) -> Result<()> {
             );
         }
     }
+    // On a terminal, too, where that is asked for.
+    let shown = on_terminal(lab, &["ps", "--no-trunc"], None).await?;
+    let whole = format!("127.0.0.1:{}->8000/tcp", lab.http_port);
+    ensure!(
+        shown.contains(&format!("{LONG}-2")) && shown.matches(&whole).count() == 2,
+        "{shown}"
+    );
     // Scripts get whole names.
     let names = lab.expect(&["ps", "-q"]).await?;
     ensure!(names == format!("{LONG}-1\n{LONG}-2\n"), "{names}");
@@ -136,7 +146,7 @@ pub(crate) async fn remarks(lab: &Lab<'_>) -> Result<()> {
         table.lines().count() == 5
             && table
                 .lines()
-                .all(|line| line.split_whitespace().count() == 6),
+                .all(|line| line.split_whitespace().count() == 7),
         "not the table alone:\n{table}"
     );
     let quoted = remarks.matches("its log:\n").count();

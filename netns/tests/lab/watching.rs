@@ -134,6 +134,11 @@ pub(crate) async fn lists(lab: &Lab<'_>) -> Result<()> {
         address.trim() == format!("127.0.0.1:{}", lab.http_port),
         "port: {address}"
     );
+    let all = lab.expect(&["port", "web"]).await?;
+    let published = format!("127.0.0.1:{}", lab.http_port);
+    ensure!(all == format!("8000/tcp -> {published}\n"), "port: {all}");
+    let refused = lab.refused(1, &["port", "idle"]).await?;
+    ensure!(refused.contains("published are ports of: web"), "{refused}");
     let refused = lab.refused(1, &["port", "web", "81"]).await?;
     ensure!(refused.contains("8000"), "{refused}");
     let refused = lab.refused(1, &["port", "nobody", "81"]).await?;
@@ -151,7 +156,11 @@ pub(crate) async fn lists(lab: &Lab<'_>) -> Result<()> {
         table.matches("\nweb-").count() == 2 && !table.contains("idle"),
         "{table}"
     );
-    fits(&table)?;
+    let ports = format!("  {published}->8000/tcp\n");
+    ensure!(table.matches(&ports).count() == 2, "{table}");
+    let table = lab.expect(&["ps", "--no-trunc"]).await?;
+    let idle = table.lines().find(|line| line.starts_with("idle-1"));
+    ensure!(idle.is_some_and(|line| line.ends_with(" 0")), "{table}");
     lab.refused(1, &["ps", "nobody"]).await?;
     let bare = lab.expect(&["logs", "--no-log-prefix", "idle"]).await?;
     ensure!(bare == "one\n", "logs: {bare:?}");
@@ -243,7 +252,14 @@ pub(crate) async fn list(setting: &Setting, lab: &Lab<'_>) -> Result<()> {
             .is_some_and(|file| file.starts_with('/') && file.ends_with("/looking/compose.yaml")),
         "{up}"
     );
-    fits(&lab.expect(&["ls"]).await?)?;
+    // Whole, as who reads a pipe wants it.
+    let path = up["files"][0].as_str().unwrap_or_default();
+    let table = lab.expect(&["ls"]).await?;
+    let row = table.lines().find(|line| line.starts_with(&lab.name));
+    ensure!(
+        row.is_some_and(|row| row.contains(" running(3) ") && row.ends_with(path)),
+        "{table}"
+    );
     // Without a Compose file in sight.
     let output = setting.netns_setup().args(["ls", "-q"]).output()?;
     let names = String::from_utf8(output.stdout)?;

@@ -37,6 +37,24 @@ pub(super) async fn stop_and_start(lab: &Lab<'_>) -> Result<()> {
         states.contains(&("once-1".to_owned(), "completed".to_owned(), None)),
         "{states:?}"
     );
+    // In Docker's words, and in those of the table.
+    for (state, names) in [
+        ("--status=exited", "base-1\nloner-1\nonce-1\nweb-1\n"),
+        ("--filter=status=completed", "once-1\n"),
+        ("--status=running", ""),
+    ] {
+        let chosen = lab.expect(&["ps", "-q", state]).await?;
+        ensure!(chosen == names, "ps {state}: {chosen:?}");
+    }
+    let completed = lab.expect(&["ps", "--json", "--status=completed"]).await?;
+    let completed: serde_json::Value = serde_json::from_str(&completed)?;
+    let listed = completed["instances"].as_array();
+    ensure!(
+        listed.is_some_and(|all| all.len() == 1 && all[0]["name"] == "once-1"),
+        "{completed}"
+    );
+    let labs = lab.expect(&["ls"]).await?;
+    ensure!(labs.contains(" completed(1), stopped(3) "), "{labs}");
     let told_again = told(lab, &["stop", "web"]).await?;
     ensure!(
         told_again.contains("nothing was changed"),

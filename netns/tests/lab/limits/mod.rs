@@ -140,7 +140,6 @@ async fn comes_up(setting: &Setting, lab: &Lab<'_>) -> Result<bool> {
     let said = said(&output);
     ensure!(output.status.success(), "{said}");
     let status = lab.status().await?;
-    let table = crate::setting::said(&lab.run(&["ps"]).await?);
     if status["unenforced"].is_null() {
         ensure!(!said.contains("not enforced"), "{said}");
         let limits = &instance(&status, "busy-1")?["limits"];
@@ -168,9 +167,15 @@ async fn comes_up(setting: &Setting, lab: &Lab<'_>) -> Result<bool> {
         words.contains(remedy) || words.contains("--cgroupns"),
         "no remedy: {said}"
     );
-    let figures = crate::setting::said(&lab.run(&["stats", "--no-stream"]).await?);
-    for table in [table, figures] {
-        ensure!(table.matches("not enforced").count() == 1, "{table}");
+    for (argv, times) in [
+        (&["ps"][..], 0),
+        (&["ps", "--all"], 1),
+        (&["stats", "--no-stream"], 0),
+        (&["stats", "--no-stream", "--all"], 1),
+    ] {
+        let table = crate::setting::said(&lab.run(argv).await?);
+        let told = table.matches("not enforced").count();
+        ensure!(told == times, "{argv:?} tells it {told} times: {table}");
     }
     ensure!(instance(&status, "busy-1")?["limits"]["cpus"].is_null());
     Ok(false)

@@ -1,5 +1,9 @@
 //! `ps`: what runs.
 
+pub(super) mod ports;
+mod standing;
+mod table;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -9,12 +13,13 @@ use clap::Args;
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::output::Output;
-use super::terminal::{Paint, counted, duration, out, remark, say};
-use super::{project, remarks, until};
-use crate::columns::fitting;
+use super::terminal::{Paint, columns, counted, out, remark, say};
+use super::{project, remarks};
+use crate::columns::choice;
 use crate::lab::client::Client;
 use crate::lab::protocol::{InstanceState, InstanceStatus, Reply, Request, Status};
 use crate::lab::state::StateDir;
+use standing::Standing;
 
 /// `ps`
 #[derive(Debug, Clone, Args)]
@@ -23,15 +28,26 @@ Examples:
   netns-setup ps
   netns-setup ps -a                   also what has completed or was stopped
   netns-setup ps product-service
+  netns-setup ps --status exited
   netns-setup ps --format json | jq '.instances[] | .name, .state'
   netns-setup logs $(netns-setup ps -q product-service)
 
 STATE is healthy or unhealthy where the service has a health check. What failed
-or keeps ending is always shown. The table alone goes to standard output; notes,
-and the last lines of the logs of what is in trouble, to standard error. JSON is
-about all instances, whatever is chosen of them.")]
+or keeps ending is always shown. PORTS are the service's: connections are spread
+over its instances. On a terminal that is too narrow the table goes without
+RESTARTS, if there were none, and PID, counts ports after the first, and has
+short names; --no-trunc, or a pipe, has all. The table alone goes to standard
+output; notes, and the last lines of the logs of what is in trouble, to standard
+error. Why limits are not enforced is told with --all, and in JSON. JSON is
+about all instances, also those that are over, unless some are chosen.
+
+Docker's words for --status: running (here starting, running, healthy, unhealthy
+or stopping), exited (completed, failed or stopped), restarting, created
+(waiting), and paused, removing and dead, as nothing is here. This program's own
+words do as well: waiting, starting, healthy, unhealthy, completed, failed,
+stopping, stopped.")]
 pub(super) struct Ps {
-    /// Those that have completed or were stopped as well
+    /// Those that have completed or were stopped as well, and every note
     #[arg(short, long)]
     pub all: bool,
     /// Names of instances only
@@ -40,6 +56,18 @@ pub(super) struct Ps {
     /// Names of services only
     #[arg(long, conflicts_with = "quiet")]
     pub services: bool,
+    /// Those in this state; may be given again
+    #[arg(long, value_name = "STATE", value_enum, hide_possible_values = true)]
+    pub status: Vec<Standing>,
+    /// The same: status=STATE
+    #[arg(long, value_name = "FILTER", value_parser = standing::filter)]
+    pub filter: Vec<Standing>,
+    /// Whole names, and every column and port, on a terminal too
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Services that the file has no more are listed until `up` removes them: always so
+    #[arg(long, hide = true)]
+    pub orphans: bool,
     #[command(flatten)]
     pub output: Output,
     /// Services or instances [default: all]
@@ -50,14 +78,18 @@ pub(super) struct Ps {
 pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
     let mut status = status(&state)?;
+    let mut instances: Vec<InstanceStatus> =
+        chosen(&status, &ps.wanted)?.into_iter().cloned().collect();
+    let states = [&ps.status[..], &ps.filter].concat();
+    instances.retain(|one| states.is_empty() || states.iter().any(|is| is.covers(one.state)));
     if ps.output.is_json() {
+        status.instances = instances;
         out(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
         return Ok(0);
     }
-    let mut instances: Vec<InstanceStatus> =
-        chosen(&status, &ps.wanted)?.into_iter().cloned().collect();
     let before = instances.len();
-    instances.retain(|instance| ps.all || !ps.wanted.is_empty() || !is_over(instance));
+    let all = ps.all || !ps.wanted.is_empty() || !states.is_empty();
+    instances.retain(|instance| all || !is_over(instance));
     let hidden = before - instances.len();
     if ps.quiet || ps.services {
         let mut names: Vec<String> = instances
@@ -76,7 +108,11 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
         return Ok(0);
     }
     status.instances = instances;
-    show(&status)?;
+    if !ps.all {
+        status.unenforced = None; // `up` has said so: it is no news
+    }
+    let columns = if ps.no_trunc { usize::MAX } else { columns() };
+    show_in(&status, columns)?;
     if hidden > 0 {
         let what = counted(hidden, "instance is over", "instances are over");
         say(&format!("{what} and not shown; see `ps --all`"));
@@ -107,16 +143,12 @@ pub(super) fn chosen<'a>(
         .iter()
         .find(|name| !status.instances.iter().any(|instance| is(instance, name)));
     if let Some(unknown) = unknown {
-        let names: Vec<&str> = status
-            .instances
-            .iter()
-            .map(|instance| instance.name.as_str())
-            .collect();
+        let names = status.instances.iter().map(|instance| &instance.name);
         return Err(Failure::new(
             Code::Failed,
             format!(
-                "error: no service or instance is named {unknown}; there are: {}",
-                names.join(", ")
+                "error: no service or instance is named {unknown}{}",
+                choice("there are", names)
             ),
         ));
     }
@@ -173,63 +205,16 @@ pub(super) fn mute(state: &StateDir) -> Failure {
 
 /// Prints the status as a table, and beneath it, on standard error, what is to be said of it.
 pub(super) fn show(status: &Status) -> Result<(), Failure> {
-    out(&table(status))?;
+    show_in(status, columns())
+}
+
+/// The same, its table in so many columns.
+fn show_in(status: &Status, columns: usize) -> Result<(), Failure> {
+    out(&table::shown(status, columns, Paint::stdout()))?;
     if status.held.is_none() {
         remark(&remarks::of(status, Paint::stderr()));
     }
     Ok(())
-}
-
-/// The status as a table.
-fn table(status: &Status) -> String {
-    if let Some(held) = &status.held {
-        return until::shown(held);
-    }
-    let paint = Paint::stdout();
-    let rows: Vec<Vec<String>> = status
-        .instances
-        .iter()
-        .map(|instance| {
-            vec![
-                instance.name.clone(),
-                state(paint, instance),
-                instance
-                    .address
-                    .map_or_else(|| "-".to_owned(), |address| address.to_string()),
-                instance
-                    .pid
-                    .map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
-                instance.uptime_ms.map_or_else(|| "-".to_owned(), duration),
-                instance.restarts.to_string(),
-            ]
-        })
-        .collect();
-    fitting(
-        &["NAME", "STATE", "ADDRESS", "PID", "UPTIME", "RESTARTS"],
-        &[3, 4, 5],
-        &rows,
-    )
-}
-
-fn state(paint: Paint, instance: &InstanceStatus) -> String {
-    let word = if instance.oom_killed
-        && matches!(
-            instance.state,
-            InstanceState::Restarting | InstanceState::Failed
-        ) {
-        "oom-killed"
-    } else if instance.crash_loop && instance.state == InstanceState::Restarting {
-        "crash loop"
-    } else {
-        instance.state.word()
-    };
-    match instance.state {
-        InstanceState::Healthy | InstanceState::Running => paint.good(word),
-        InstanceState::Failed | InstanceState::Unhealthy | InstanceState::Restarting => {
-            paint.bad(word)
-        }
-        _ => word.to_owned(),
-    }
 }
 
 /// From the lab's process numbers to the host's: `NSpid` lists a process's number in every PID namespace from the reader's inward
