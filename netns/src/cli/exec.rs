@@ -59,11 +59,11 @@ pub(super) struct Exec {
     /// No terminal of its own, even when this is one
     #[arg(short = 'T', long, alias = "no-TTY")]
     pub no_tty: bool,
-    /// Docker's habit; both are so where they can be
-    #[arg(short = 'i', long, hide = true)]
+    /// Standard input reaches the program: always so
+    #[arg(short, long)]
     pub interactive: bool,
-    /// Docker's habit; see above
-    #[arg(short = 't', long, hide = true)]
+    /// A terminal of its own: always so where this is one, without -T
+    #[arg(short, long)]
     pub tty: bool,
     /// Folder to run it in [default: the sandbox's own; this one with --privileged]
     #[arg(short, long, value_name = "DIR")]

@@ -68,11 +68,15 @@ pub fn run() -> ExitCode {
     if let Some(code) = crate::kernel::cgroup::guardian::intercept() {
         return code;
     }
-    let cli = Cli::try_parse().unwrap_or_else(|error| {
-        let _ = error.print(); // there is nowhere to report that it failed
+    let cli = Cli::try_parse().unwrap_or_else(|mut error| {
         let words: Vec<String> = std::env::args().skip(1).collect();
-        if let Some(instead) = elsewhere::instead(&error, &words) {
-            terminal::say(&format!(" = help: {instead}"));
+        let instead = elsewhere::instead(&error, &words);
+        if instead.is_some() {
+            elsewhere::without_guesses(&mut error);
+        }
+        let _ = error.print(); // there is nowhere to report that it failed
+        if let Some(instead) = instead {
+            terminal::complain(&format!(" = help: {instead}"));
         }
         std::process::exit(error.exit_code())
     });

@@ -26,7 +26,9 @@ const WAIT: Duration = Duration::from_secs(120);
 #[command(after_help = "\
 A sandbox of its own beside the service's instances: same program, files,
 variables, network and permitted connections, an address of its own. Nobody is
-led to it by the service's name or ports, and it is gone when it has ended.
+led to it by the service's name or ports, and it is gone when it has ended. It
+reaches its own service where a flow leads from that to itself, or the file has
+no x-flows; else `exec` runs a client beside the server.
 What the service depends on is started if it does not run, with the lab itself
 if that is not up, and goes on afterwards: `down` ends it.
 
@@ -53,13 +55,13 @@ pub(super) struct Run {
     #[arg(short = 'T', long, alias = "no-TTY")]
     pub no_tty: bool,
     /// Remove it when it has ended: always so
-    #[arg(long, hide = true)]
+    #[arg(long)]
     pub rm: bool,
-    /// Docker's habit; both are so where they can be
-    #[arg(short = 'i', long, hide = true)]
+    /// Standard input reaches the program: always so
+    #[arg(short, long)]
     pub interactive: bool,
-    /// Docker's habit; see above
-    #[arg(short = 't', long, hide = true)]
+    /// A terminal of its own: always so where this is one, without -T
+    #[arg(short, long)]
     pub tty: bool,
     /// Folder to run it in [default: the service's own]
     #[arg(short, long, value_name = "DIR")]

@@ -65,6 +65,9 @@ pub(super) struct Up {
     /// Services that the file has no more are removed: always so
     #[arg(long, hide = true)]
     pub remove_orphans: bool,
+    /// Nothing is asked: always so
+    #[arg(short, long, hide = true)]
+    pub yes: bool,
     /// Run what was built before
     #[arg(long)]
     pub no_build: bool,

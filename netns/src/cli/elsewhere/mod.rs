@@ -1,9 +1,26 @@
 //! What stands here for what Docker Compose has and this program has not: said below the refusal of a word.
 
+mod options;
+#[cfg(test)]
+mod reference;
+
 use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::args::Cli;
+use options::option;
+
+/// Takes clap's guesses out of a refusal: it knows this program's words, not what people mean by Compose's.
+pub(super) fn without_guesses(error: &mut clap::Error) {
+    for guess in [
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedValue,
+        ContextKind::Suggested,
+    ] {
+        error.remove(guess);
+    }
+}
 
 /// The line of help for words that were refused; `None`: Compose does not have them either.
 pub(super) fn instead(error: &clap::Error, words: &[String]) -> Option<&'static str> {
@@ -15,12 +32,17 @@ pub(super) fn instead(error: &clap::Error, words: &[String]) -> Option<&'static 
     };
     match error.kind() {
         ErrorKind::InvalidSubcommand => verb(word(ContextKind::InvalidSubcommand)?),
-        ErrorKind::UnknownArgument => option(asked.unwrap_or("up"), word(ContextKind::InvalidArg)?),
+        ErrorKind::UnknownArgument => {
+            option(asked.unwrap_or_default(), word(ContextKind::InvalidArg)?)
+        }
         ErrorKind::InvalidValue => {
             let is_form = word(ContextKind::InvalidArg)?.starts_with("--format");
             (is_form && asked != Some("config"))
                 .then_some("--format is table or json; of JSON, jq chooses fields")
         }
+        ErrorKind::TooManyValues => word(ContextKind::InvalidArg)?
+            .starts_with("--orphans")
+            .then_some("what the file has no more is listed until `up` removes it"),
         ErrorKind::ValueValidation if asked == Some("run") => {
             let is_name = word(ContextKind::InvalidArg)?.contains("--project-name");
             is_name.then_some("-p is the project's name everywhere; a one-off publishes no port")
@@ -34,59 +56,18 @@ fn verb(verb: &str) -> Option<&'static str> {
         "build" | "create" | "watch" => {
             "`up` builds and starts; on a lab that runs, what has changed"
         }
-        "pull" | "push" | "images" | "commit" | "export" => {
+        "pull" | "push" | "publish" | "images" | "commit" | "export" => {
             "images are not run here: `config --images` names them"
         }
         "rm" => "`down` removes everything, `scale SERVICE=0` one service",
-        "pause" | "unpause" => "`stop` and `start`, or `kill -s STOP` and `kill -s CONT`",
+        "pause" | "unpause" => {
+            "`stop` and `start`; `kill -s STOP` and `-s CONT` halt the first process of each alone"
+        }
         "attach" => "`logs -f` shows what it writes, `exec` runs a program beside it",
+        "convert" => "`config`, by its old name",
+        "bridge" => "`config --format swarm` prints the file for a Swarm",
+        "alpha" => "what Compose only tries out is not here",
         "volumes" => "`config --volumes` names them, `down` says where they are",
-        _ => return None,
-    })
-}
-
-fn option(verb: &str, option: &str) -> Option<&'static str> {
-    let (name, _) = option.split_once('=').unwrap_or((option, ""));
-    Some(match (verb, name) {
-        ("exec" | "run", "-u" | "--user") => {
-            "a sandbox has one user, and no root; `exec --privileged` runs the machine's programs in its network"
-        }
-        ("logs", "--since" | "--until" | "-t" | "--timestamps") => {
-            "logs are what the programs wrote, without times: `-n LINES` shows the last; `events --since` tells when what happened"
-        }
-        ("ps", "--filter" | "--status" | "--no-trunc" | "--orphans") => {
-            "`ps --json` has every field of every instance, to be chosen from by jq"
-        }
-        ("ls", "--filter") => "`ls --json` has every field of every lab, to be chosen from by jq",
-        ("kill", "--remove-orphans") => {
-            "nothing is left of services that the file has no more: `up` removes them"
-        }
-        ("config", "--hash") => "`up` finds by itself what has changed, and starts that anew",
-        ("config", "--profiles") => {
-            "`profiles:` in the file names them; `--profile NAME config --services` shows who is on"
-        }
-        ("up", "-t" | "--timeout") => {
-            "`stop_grace_period` of a service says how long it may take; `stop`, `restart` and `down` take -t"
-        }
-        ("up", "--no-color") => "NO_COLOR=1 in the environment does without colours",
-        ("up", "--no-start") => "`up --until STEP` builds the network, and starts nothing",
-        (
-            "up",
-            "--abort-on-container-exit" | "--abort-on-container-failure" | "--exit-code-from",
-        ) => "`up -d`, then `wait SERVICE`, whose exit code is the service's",
-        ("up", "--attach" | "--no-attach" | "--attach-dependencies" | "--no-log-prefix") => {
-            "`up -d`, then `logs -f SERVICE`"
-        }
-        ("run", "-P" | "--service-ports" | "--publish") => {
-            "a one-off publishes no port: the services' own are published"
-        }
-        ("run", "-v" | "--volume") => "write the volume into the Compose file",
-        (_, "--pull" | "--quiet-pull" | "--rmi" | "--platform") => {
-            "images are not run here: there are none to pull or to remove"
-        }
-        (_, "--dry-run") => "`config --format plan` prints every step that `up` takes",
-        (_, "--project-directory") => "paths are relative to the folder of the first Compose file",
-        (_, "--ansi") => "colours are for terminals; NO_COLOR=1 does without there too",
         _ => return None,
     })
 }
@@ -110,11 +91,12 @@ mod tests {
                 .unwrap()
                 .contains("--privileged")
         );
-        assert!(said("logs --since=5m web").unwrap().contains("events"));
         assert!(said("up -d -t 3").unwrap().contains("stop_grace_period"));
         assert!(said("run -p 80:80 web true").unwrap().contains("port"));
         for (line, words) in [
             ("ps --format {{.Name}}", "jq"),
+            ("run -d web", "&"),
+            ("ps --orphans=false", "`up` removes"),
             ("ls --filter name=x", "ls --json"),
             ("kill --remove-orphans web", "`up` removes"),
             ("config --hash *", "starts that anew"),
