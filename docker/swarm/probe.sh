@@ -36,7 +36,7 @@ probe() {
     # A minute for tasks to end, or a quarter of one where hosts pull: those tasks will say themselves how that ends.
     if [ "$turns" -gt 240 ] || { [ "$turns" -gt 60 ] && [ -n "$left" ] && ! echo "$left" | grep -qv ' Preparing '; }; then
       echo "deploy: these hosts have not answered, and are deployed to all the same; docker stack ps --no-trunc $STACK will say how they fare:"
-      echo "$left" | awk '{ print "  " $2 ": " $1 " is " tolower($3) }'
+      echo "$left" | awk -F '[ ]' '{ print "  " ($2 == "" ? "(no host yet)" : $2) ": " $1 " is " tolower($3) }'
       break
     fi
   done
