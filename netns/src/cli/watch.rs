@@ -1,5 +1,6 @@
 //! What a launcher does while its lab comes up and, in the foreground, for as long as it runs.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,7 +15,7 @@ use super::summary::{Told, stands};
 use super::terminal::say;
 use super::uplink;
 use crate::lab::launch::{Heard, Launched};
-use crate::lab::protocol::{Progress, Reply};
+use crate::lab::protocol::{InstanceState, Progress, Reply};
 
 /// How often logs are looked at in the foreground, in milliseconds.
 const FOLLOW_MS: u16 = 100;
@@ -39,6 +40,7 @@ pub(super) fn watch(
     let mut is_up = false;
     let mut failed = false;
     let mut ended = false;
+    let mut living = Living::default();
     loop {
         let mut fds = vec![
             PollFd::new(launched.as_fd(), PollFlags::POLLIN),
@@ -82,6 +84,7 @@ pub(super) fn watch(
                 }
                 Heard::Reply(Reply::Progress(progress)) => {
                     printer.show(&progress);
+                    let is_last = living.hear(&progress);
                     match &progress {
                         Progress::Network {
                             took_ms, router, ..
@@ -112,12 +115,42 @@ pub(super) fn watch(
                         }
                         Progress::Instance { .. } => {}
                     }
+                    if is_last && is_up && told.held.is_none() && interrupted == 0 {
+                        say("everything has ended; taking it down");
+                        launched.stop();
+                    }
                 }
                 Heard::Reply(_) => {}
             }
         }
         if let Some(streams) = &mut streams {
             streams.pump()?;
+        }
+    }
+}
+
+/// The instances that have, or are about to have, a process.
+#[derive(Debug, Default)]
+struct Living(BTreeSet<String>);
+
+impl Living {
+    /// Takes in what happened; says whether nobody is left, and the last has ended by itself: whom somebody stops or removes, he may
+    /// start again.
+    fn hear(&mut self, progress: &Progress) -> bool {
+        match progress {
+            Progress::Ready { .. } => self.0.is_empty(),
+            Progress::Instance {
+                instance, state, ..
+            } => {
+                use InstanceState::{Completed, Failed, Removed, Stopped};
+                if matches!(state, Completed | Failed | Removed | Stopped) {
+                    self.0.remove(instance);
+                } else {
+                    self.0.insert(instance.clone());
+                }
+                self.0.is_empty() && matches!(state, Completed | Failed)
+            }
+            _ => false,
         }
     }
 }

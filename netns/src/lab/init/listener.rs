@@ -6,7 +6,7 @@ use super::keeper::Keeper;
 use crate::kernel::reaper::Exit;
 use crate::lab::clock::millis;
 use crate::lab::protocol::{Progress, Reply};
-use crate::lab::supervise::{Id, Ids, Time, Verdict};
+use crate::lab::supervise::{Id, Ids, Slot, Time, Verdict};
 
 /// What a listener waits for. Its connection ends when that has come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,11 +128,12 @@ impl Keeper {
         }
     }
 
-    /// Whether others see all that it is about: names and published ports lead there.
+    /// Whether others see all that it is about: names and published ports lead there. What has completed is nobody's to see.
     fn are_shown(&self, listener: &Listener) -> bool {
         self.hands
             .iter()
             .filter(|(id, _)| listener.is_about(**id))
+            .filter(|(id, _)| !self.supervisor.slot(**id).is_some_and(Slot::has_completed))
             .all(|(_, hand)| self.changes.shows(&hand.planned.name))
     }
 

@@ -27,6 +27,18 @@ services:
 networks:
   only: { ipam: { config: [ { subnet: "${FRONTEND_PREFIX}.0/24" } ] } }
 "#;
+/// One completes before all is up; one runs by then, and fails.
+const SPENT: &str = r#"
+services:
+  first:
+    entrypoint: [/bin/sh, -c, "echo done"]
+    networks: [only]
+  last:
+    entrypoint: [/bin/sh, -c, "sleep 1.5; echo done; exit 3"]
+    networks: [only]
+networks:
+  only: { ipam: { config: [ { subnet: "${FRONTEND_PREFIX}.0/24" } ] } }
+"#;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
@@ -49,6 +61,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .step(
             "logs -f and a foreground up show instances that come later",
             newcomers(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "a foreground up ends with the last that runs",
+            spent(setting),
         )
         .await;
     steps
@@ -111,6 +129,20 @@ async fn newcomers(lab: &Lab<'_>) -> Result<()> {
         end.context("it goes on after the lab's end")??;
     }
     Ok(())
+}
+
+/// As with Compose, `up` ends with the last of what it shows, and not with the first.
+async fn spent(setting: &Setting) -> Result<()> {
+    let file = setting.folder("spent")?.join("compose.yaml");
+    std::fs::write(&file, SPENT)?;
+    let lab = Lab::new(setting, "spent", file)?;
+    let mut up = Reader::of(&lab, &["up"])?;
+    up.hears("first-1", "done").await?;
+    up.hears("last-1", "done").await?;
+    let end = tokio::time::timeout(PATIENCE, up.child.wait()).await;
+    let end = end.context("it goes on after all have ended")??;
+    ensure!(end.code() == Some(0), "up: {end}");
+    lab.refused(1, &["ps"]).await.map(drop)
 }
 
 async fn the_dead(lab: &Lab<'_>) -> Result<()> {

@@ -103,17 +103,24 @@ pub(super) async fn changed(lab: &Lab<'_>, file: &Path) -> Result<()> {
             "{name} was disturbed"
         );
     }
-    // A service more and one less; without --scale the file's number again.
+    // A service more and one less, and one that has ended before anybody could see it; without --scale the file's number again.
     let other = FILE
-        .replace("  loner:", "  guest:")
+        .replace(
+            "  loner:",
+            "  brief: { entrypoint: [/bin/true], networks: [back] }\n  guest:",
+        )
         .replace("10.77.2.9", "10.77.2.10")
         .replace("\"hello\"", "\"good day\"");
     std::fs::write(file, other)?;
     let applied = told(lab, &UP).await?;
     let mut removed = lines(&applied, "removed");
     removed.sort_unstable();
+    let mut running = lines(&applied, "running");
+    running.sort_unstable();
     ensure!(
-        removed == ["loner-1", "web-2"] && lines(&applied, "running") == ["guest-1"],
+        removed == ["loner-1", "web-2"]
+            && running == ["brief-1", "guest-1"]
+            && lines(&applied, "completed") == ["brief-1"],
         "up: {applied}"
     );
     ensure!(
