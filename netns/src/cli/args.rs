@@ -52,7 +52,7 @@ pub(super) struct Cli {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Global {
-    /// Compose file; may be given again, later ones override [default: those of COMPOSE_FILE, else compose.yaml or docker-compose.yml here or above, and compose.override.yaml beside it]
+    /// Compose file, - for standard input; may be given again, later ones override [default: those of COMPOSE_FILE, else compose.yaml or docker-compose.yml here or above, and compose.override.yaml beside it]
     #[arg(short, long = "file", value_name = "FILE", action = ArgAction::Append, help_heading = GLOBAL)]
     pub files: Vec<PathBuf>,
     /// Name that keeps two labs apart [default: COMPOSE_PROJECT_NAME, else the file's `name`, else the folder's]

@@ -17,6 +17,9 @@ const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
 /// What turns services with these profiles on.
 const PROFILES: &str = "COMPOSE_PROFILES";
 
+/// Names files with variables in place of `--env-file`, separated by commas.
+const ENV_FILES: &str = "COMPOSE_ENV_FILES";
+
 /// A project and its lab's folder.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -37,12 +40,12 @@ pub(super) fn load(global: &Global) -> Result<Loaded, Failure> {
 
 /// The Swarm file made of the Compose file.
 pub(super) fn swarm(global: &Global) -> Result<String, Failure> {
-    compose::swarm(&files(global)?, &global.env_file, &environment(global))
+    compose::swarm(&files(global)?, &env_files(global), &environment(global))
         .map_err(|found| bad_file(&found))
 }
 
 fn read(global: &Global, files: &[PathBuf]) -> Result<Project, Vec<Diagnostic>> {
-    compose::load(files, &global.env_file, &environment(global))
+    compose::load(files, &env_files(global), &environment(global))
 }
 
 /// The folder of a lab that may be running: a file that has been broken since must not keep anybody from taking it down.
@@ -148,6 +151,16 @@ fn state_of(global: &Global, project: &str) -> Result<StateDir, Failure> {
 /// Where every lab's folder is.
 pub(super) fn base(global: &Global) -> PathBuf {
     global.state_dir.clone().unwrap_or_else(state::default_base)
+}
+
+/// The files with variables that are named, if any.
+fn env_files(global: &Global) -> Vec<PathBuf> {
+    if !global.env_file.is_empty() {
+        return global.env_file.clone();
+    }
+    let named = std::env::var(ENV_FILES).unwrap_or_default();
+    let named = named.split(',').filter(|path| !path.is_empty());
+    named.map(PathBuf::from).collect()
 }
 
 fn environment(global: &Global) -> BTreeMap<String, String> {

@@ -10,6 +10,9 @@ use super::diagnostic::{Diagnostic, Source, Span};
 use super::dotenv;
 use super::paths::normal;
 
+/// A Compose file that is called so is read from standard input, as if it lay in the folder that one is in.
+const STDIN: &str = "-";
+
 /// What there is to read.
 pub(super) struct Gathered {
     pub(super) sources: Vec<Source>,
@@ -28,8 +31,12 @@ pub(super) fn gather(
 ) -> Result<Gathered, Vec<Diagnostic>> {
     let mut sources = Vec::new();
     for path in files {
-        let text = text_of(path)
-            .map_err(|error| unreadable(path, &error, "name the Compose file with --file"))?;
+        let text = match path.as_os_str() == STDIN {
+            true => bounded(io::stdin().lock()),
+            false => text_of(path),
+        };
+        let text =
+            text.map_err(|error| unreadable(path, &error, "name the Compose file with --file"))?;
         sources.push(Source {
             path: path.clone(),
             text,
@@ -117,8 +124,12 @@ pub(super) fn text_of(path: &Path) -> io::Result<String> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no file"));
     }
+    bounded(file)
+}
+
+fn bounded(source: impl io::Read) -> io::Result<String> {
     let mut text = String::new();
-    file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    source.take(MOST_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST_BYTES {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }

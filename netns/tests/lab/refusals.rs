@@ -93,6 +93,38 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             profiles(setting),
         )
         .await;
+    steps
+        .step(
+            "the file is read from standard input as `-`, variables from COMPOSE_ENV_FILES",
+            async { given(setting) },
+        )
+        .await;
+}
+
+/// As `docker compose -f -` and its variable.
+fn given(setting: &Setting) -> Result<()> {
+    let folder = setting.folder("given")?;
+    std::fs::write(folder.join("first.env"), "WORD=one\nOTHER=two\n")?;
+    std::fs::write(folder.join("second.env"), "OTHER=three\n")?;
+    let file = folder.join("text");
+    std::fs::write(&file, "services: { a: { entrypoint: [$WORD, $OTHER] } }\n")?;
+    let config = |arguments: &[&str]| -> Result<String> {
+        let mut command = setting.netns_setup();
+        command.args(["-f", "-"]).args(arguments).arg("config");
+        command.env("COMPOSE_ENV_FILES", "first.env,second.env");
+        let input = std::fs::File::open(&file)?;
+        let output = command.current_dir(&folder).stdin(input).output()?;
+        ensure!(output.status.success(), "{arguments:?}: {}", said(&output));
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let text = config(&[])?;
+    ensure!(
+        text.contains("name: given\n") && text.contains("- one\n      - three\n"),
+        "{text}"
+    );
+    let text = config(&["--env-file", "first.env"])?;
+    ensure!(text.contains("- one\n      - two\n"), "{text}");
+    Ok(())
 }
 
 /// The shop's file with one edit, in a folder of its own beside what the file refers to.

@@ -10,13 +10,15 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::args::Cli;
 use options::option;
 
-/// Takes clap's guesses out of a refusal: it knows this program's words, not what people mean by Compose's.
+/// Takes clap's guesses, and the usage it makes up of them, out of a refusal: it knows this program's words, not what people mean by
+/// Compose's.
 pub(super) fn without_guesses(error: &mut clap::Error) {
     for guess in [
         ContextKind::SuggestedSubcommand,
         ContextKind::SuggestedArg,
         ContextKind::SuggestedValue,
         ContextKind::Suggested,
+        ContextKind::Usage,
     ] {
         error.remove(guess);
     }

@@ -5,6 +5,7 @@ const IMAGES: &str = "images are not run here: there are none to pull, to pin or
 
 /// The line of help for an option of a verb; of the program, where there is none.
 pub(super) fn option(verb: &str, option: &str) -> Option<&'static str> {
+    let is_name = !option.starts_with('-');
     let (name, _) = option.split_once('=').unwrap_or((option, ""));
     Some(match (verb, name) {
         ("exec" | "run", "-u" | "--user") => {
@@ -16,6 +17,12 @@ pub(super) fn option(verb: &str, option: &str) -> Option<&'static str> {
         ("logs", "--index") => "an instance has a name of its own: `logs SERVICE-2`",
         ("stats", "--no-trunc") => "`stats --json` has whole names",
         ("ls", "--filter") => "`ls --json` has every field of every lab, to be chosen from by jq",
+        ("down", _) if is_name => {
+            "`down` takes everything; of one service, `stop SERVICE`, or `scale SERVICE=0` without a trace"
+        }
+        ("config", _) if is_name => {
+            "`config` prints the whole file; `--services` names what is in it"
+        }
         ("kill" | "run", "--remove-orphans") => {
             "nothing is left of services that the file has no more: `up` removes them"
         }
@@ -85,8 +92,14 @@ pub(super) fn option(verb: &str, option: &str) -> Option<&'static str> {
         (_, "--compatibility") => "an instance is always called SERVICE-N",
         (_, "--parallel") => "what waits for nothing starts at once, always",
         (_, "--progress") => "progress is told line by line, on standard error",
-        (_, "--project-directory") => "paths are relative to the folder of the first Compose file",
-        (_, "--ansi") => "colours are for terminals; NO_COLOR=1 does without there too",
+        (_, "--verbose") => "`events` tells what happens, `logs` what is written",
+        ("", "-v") => "`-V`, or `version`",
+        (_, "--project-directory" | "--workdir") => {
+            "paths are relative to the folder of the first Compose file"
+        }
+        (_, "--ansi" | "--no-ansi") => {
+            "colours are for terminals; NO_COLOR=1 does without there too"
+        }
         _ => return None,
     })
 }

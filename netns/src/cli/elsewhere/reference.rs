@@ -10,7 +10,7 @@ use crate::cli::args::Cli;
 const COMPOSE: &[(&str, &str)] = &[
     (
         "",
-        "--all-resources --ansi= --compatibility --dry-run --env-file= -f,--file= --parallel= --profile= --progress= --project-directory= -p,--project-name=",
+        "--all-resources --ansi= --compatibility --dry-run --env-file= -f,--file= --parallel= --profile= --progress= --project-directory= -p,--project-name= --no-ansi --verbose -v,--version --workdir=",
     ),
     ("alpha", ""),
     ("attach", ""),
@@ -67,6 +67,13 @@ const COMPOSE: &[(&str, &str)] = &[
     ("volumes", ""),
     ("wait", "--down-project"),
     ("watch", ""),
+];
+
+/// Verbs that the names of services may follow.
+const OF_SERVICES: &[&str] = &[
+    "build", "config", "create", "down", "events", "images", "kill", "logs", "pause", "port", "ps",
+    "pull", "push", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "up",
+    "wait", "watch",
 ];
 
 /// The argument of a verb, or of the program, that is written so.
@@ -131,6 +138,19 @@ fn no_option_of_compose_is_left_without_a_word() {
 }
 
 #[test]
+fn a_service_may_be_named_wherever_compose_takes_one() {
+    let cli = Cli::command();
+    for verb in OF_SERVICES {
+        if cli.find_subcommand(verb).is_none() {
+            continue; // of which the other test has seen to it that something is said
+        }
+        let parsed = Cli::try_parse_from(["netns-setup", verb, "web"]);
+        let told = hint(verb, "web", false);
+        assert!(parsed.is_ok() || told.is_some(), "{verb} web");
+    }
+}
+
+#[test]
 fn our_word_stands_alone() {
     for (line, guess) in [
         ("create", "'secret'"),
@@ -146,7 +166,11 @@ fn our_word_stands_alone() {
         if instead(&error, &words).is_some() {
             super::without_guesses(&mut error);
             let left = error.to_string();
-            assert!(!left.contains(guess) && left.contains("error: "), "{left}");
+            assert!(
+                left.contains("error: ") && !left.contains("Usage"),
+                "{left}"
+            );
+            assert!(!left.contains(guess), "{left}");
         } else {
             assert!(line.starts_with("ps"), "{line}");
         }

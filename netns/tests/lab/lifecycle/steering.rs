@@ -55,6 +55,12 @@ pub(super) async fn stop_and_start(lab: &Lab<'_>) -> Result<()> {
     );
     let labs = lab.expect(&["ls"]).await?;
     ensure!(labs.contains(" completed(1), stopped(3) "), "{labs}");
+    // Nothing runs: a program of the machine would find networks, one of a sandbox has nowhere to go.
+    let nowhere = lab.refused(1, &["exec", "nobody", "true"]).await?;
+    ensure!(nowhere.ends_with("there are: router, world\n"), "{nowhere}");
+    let networks = ["exec", "--privileged", "nobody", "true"];
+    let networks = lab.refused(1, &networks).await?;
+    ensure!(networks.contains("once-1, web-1, router"), "{networks}");
     let told_again = told(lab, &["stop", "web"]).await?;
     ensure!(
         told_again.contains("nothing was changed"),
