@@ -4,7 +4,8 @@
 #   POSTGRES_HOST_AUTH_METHOD (scram-sha-256), PGDATA, /docker-entrypoint-initdb.d/*.{sh,sql,sql.gz} on a new data directory.
 # As root it hands over to the user postgres; as anybody else it is that user. Where it does better than the image:
 # initialisation happens in a folder of its own and is moved into place at the end, so that one that was interrupted is begun
-# again, never taken for a database; and the data of another major version is refused with the way out.
+# again, never taken for a database; no health check is answered before it has ended; and the data of another major version is
+# refused with the way out.
 set -eu
 
 : "${PGDATA:=/var/lib/postgresql/data}" "${POSTGRES_USER:=postgres}"
@@ -77,14 +78,17 @@ initialise() {
   rm -f "$pwfile"
   printf '\nhost all all all %s\n' "$POSTGRES_HOST_AUTH_METHOD" >>"$new/pg_hba.conf"
 
-  PGDATA=$new pg_ctl -s -w -o "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c unix_socket_directories=$sockets" start
+  # In a folder that nobody else looks into: a health check that asks the socket must not take this server for the one to come.
+  own=$(mktemp -d)
+  PGDATA=$new pg_ctl -s -w -o "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c unix_socket_directories=$own" start
   trap 'PGDATA=$new pg_ctl -s -m immediate stop' EXIT
-  export PGHOST="$sockets"
+  export PGHOST="$own"
   [ "$POSTGRES_DB" = postgres ] || createdb -U "$POSTGRES_USER" "$POSTGRES_DB"
   run_init_scripts
   unset PGHOST
   PGDATA=$new pg_ctl -s -m fast -w stop
   trap - EXIT
+  rmdir "$own"
   initdb -D "$new" --sync-only >/dev/null
 
   # Into place, the file that makes it a database last.

@@ -1,5 +1,7 @@
 //! What files of others say: small files, each with something that Docker knows, run or refused or told.
 
+mod filled;
+
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -62,6 +64,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .step(
             "what Docker's files say in other words holds",
             other_words(setting),
+        )
+        .await;
+    steps
+        .step(
+            "a database is healthy when it has been filled, not while it is",
+            filled::healthy(setting),
         )
         .await;
     steps
