@@ -1,19 +1,27 @@
 //! `logs`: what the instances have written.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::args::Global;
 use super::failure::{Code, Failure};
+use super::moment::moment;
 use super::streams::{Streams, instances, is_of};
-use super::terminal::Paint;
-use super::{project, ps, reader};
+use super::terminal::{Paint, say};
+use super::{project, reader};
+use crate::lab::client::Client;
+use crate::lab::clock::unix_ns;
+use crate::lab::logs::Window;
 use crate::lab::protocol::Reply;
 use crate::lab::state::StateDir;
 
 /// How often files are looked at with `--follow`.
 const FOLLOW: Duration = Duration::from_millis(100);
+
+/// How long a lab may take to say which instances it has. All that it knows of logs stands in files, which can be read meanwhile.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// `logs`
 #[derive(Debug, Clone, Args)]
@@ -21,12 +29,19 @@ const FOLLOW: Duration = Duration::from_millis(100);
 Examples:
   netns-setup logs
   netns-setup logs -f order-service product-service-2
+  netns-setup logs -t --since 10m
   netns-setup logs --tail 20 --no-log-prefix postgres > postgres.log
 
-A log is what the program itself has written, byte by byte. Nothing adds times
-to its lines: Docker's --timestamps and --since do not exist here. No file gets
-longer than 10 MB; the two before the current one are kept beside it, in the
-folder of the lab (ls --json names it): logs/NAME.log.1 and .2.
+A log is what the program itself has written, byte by byte. No file gets longer
+than 10 MB; the two before the current one are kept beside it, in the folder of
+the lab (ls --json names it): logs/NAME.log.1 and .2. --since looks into these
+too, and so into earlier lives of the lab; without it the current one is shown.
+
+A line's time, in UTC, is when the lab took in its end. With -t the lines of all
+instances are in the order of their times. A line of a log that another version
+has written has none: it is shown with a - instead, whatever --since says.
+A time is a date or RFC 3339 (in UTC where it names no zone), seconds since
+1970, or how long ago: 90s, 10m, 1h30m, 2d.
 
 While the lab is up, the instances it has are shown, with --follow also those
 that come; one that is no more when it is named. When it is down, all that were.")]
@@ -37,6 +52,18 @@ pub(super) struct Logs {
     /// Only so many lines of each, from the end
     #[arg(short = 'n', long, value_name = "LINES", value_parser = lines)]
     pub tail: Option<Lines>,
+    /// When each line was written, before it
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// Nothing that was written before
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<u64>,
+    /// Nothing that was written after
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<u64>,
+    /// Which instance of the service
+    #[arg(long, value_name = "N")]
+    pub index: Option<u32>,
     /// No names before the lines
     #[arg(long)]
     pub no_log_prefix: bool,
@@ -49,11 +76,17 @@ pub(super) struct Logs {
 }
 
 pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
+    let wanted = wanted(logs)?;
     let state = project::find(global)?;
     let (present, left) = (present(&state), instances(&state.logs()));
-    let names = chosen(&present, &left, &logs.services, &state.name())?;
-    let tail = logs.tail.and_then(|Lines(lines)| lines);
-    let mut streams = Streams::new(&state, &names, &logs.services, tail);
+    let names = chosen(&present, &left, &wanted, &state.name())?;
+    let window = Window {
+        lines: logs.tail.and_then(|Lines(lines)| lines),
+        since: logs.since,
+        until: logs.until,
+        timed: logs.timestamps,
+    };
+    let mut streams = Streams::new(&state, &names, &wanted, window)?;
     streams.bare = logs.no_log_prefix;
     if logs.no_color {
         streams.paint = Paint::none();
@@ -62,7 +95,8 @@ pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
         reader::wait_for_end()?;
     }
     streams.pump()?;
-    while logs.follow && state.is_up() {
+    let more_may_come = || logs.until.is_none_or(|until| unix_ns() <= until) && state.is_up();
+    while logs.follow && more_may_come() {
         std::thread::sleep(FOLLOW);
         streams.pump()?;
     }
@@ -70,6 +104,18 @@ pub(super) fn run(global: &Global, logs: &Logs) -> Result<u8, Failure> {
     streams.pump()?;
     streams.finish()?;
     Ok(0)
+}
+
+/// The services or instances that are asked for.
+fn wanted(logs: &Logs) -> Result<Vec<String>, Failure> {
+    match (logs.index, &logs.services[..]) {
+        (None, services) => Ok(services.to_vec()),
+        (Some(index), [service]) => Ok(vec![format!("{service}-{index}")]),
+        (Some(_), _) => Err(Failure::new(
+            Code::Usage,
+            "error: --index says which instance of one service: name that service",
+        )),
+    }
 }
 
 /// How many lines from the end; `None`: all.
@@ -89,15 +135,19 @@ fn lines(text: &str) -> Result<Lines, String> {
 
 /// The instances that are there: while the lab is up those it has; else all that have left a log.
 fn present(state: &StateDir) -> Vec<String> {
-    let status = state.is_up().then(|| ps::ask(state).ok()).flatten();
-    match status.flatten() {
-        Some(Reply::Status(status)) => {
+    let asked = || Client::status_within(&state.control(), ANSWER);
+    match state.is_up().then(asked) {
+        Some(Ok(Some(Reply::Status(status)))) => {
             let instances = status.instances.into_iter();
-            instances.map(|instance| instance.name).collect()
+            return instances.map(|instance| instance.name).collect();
+        }
+        Some(Err(error)) if error.kind() == ErrorKind::TimedOut => {
+            say("note: the lab does not answer: all logs that were left are shown");
         }
         // It cannot say, but what was written can be read.
-        _ => instances(&state.logs()),
+        _ => {}
     }
+    instances(&state.logs())
 }
 
 /// Those that are asked for, by instance or by service. One that is no more, `left` a log, and is asked for by its own name is

@@ -18,6 +18,7 @@ mod inside;
 mod kill;
 mod logs;
 mod ls;
+mod moment;
 mod output;
 #[cfg(test)]
 mod pages;

@@ -22,6 +22,7 @@ use crate::lab::build::{self, Binaries};
 use crate::lab::clock::{Clock, millis};
 use crate::lab::launch::{self, Launch, LaunchError};
 use crate::lab::listen;
+use crate::lab::logs::Window;
 use crate::lab::protocol::{Recreate, Status};
 use crate::lab::state::StateDir;
 use crate::plan;
@@ -211,7 +212,9 @@ pub(super) fn bring_up(
         inherited,
     };
     // Before the lab writes: it begins new files, which are followed from their first lines.
-    let streams = (!up.detach && !up.wait).then(|| Streams::new(&state, &names, &[], Some(0)));
+    let streams = (!up.detach && !up.wait)
+        .then(|| Streams::new(&state, &names, &[], Window::to_come()))
+        .transpose()?;
     let launched = launch::launch(launch).map_err(|error| match error {
         LaunchError::AlreadyUp
         | LaunchError::Remains

@@ -38,16 +38,30 @@ impl Client {
     /// # Errors
     /// When the lab cannot be reached, or takes nothing in ([`io::ErrorKind::TimedOut`]).
     pub fn ask(control: &Path, request: Request, fds: &[BorrowedFd<'_>]) -> io::Result<Self> {
-        Self::asked(control, request, fds).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => mute(),
-            _ => error,
-        })
+        Self::asked(control, request, fds, ANSWER)
     }
 
-    fn asked(control: &Path, request: Request, fds: &[BorrowedFd<'_>]) -> io::Result<Self> {
-        let stream = by_short_path(control, connect)?;
+    /// How the lab stands, for who can do without knowing, and waits no longer than that.
+    ///
+    /// # Errors
+    /// As [`Client::ask`] and [`Client::reply`].
+    pub fn status_within(control: &Path, answer: Duration) -> io::Result<Option<Reply>> {
+        Self::asked(control, Request::Status, &[], answer)?.reply()
+    }
+
+    fn asked(
+        control: &Path,
+        request: Request,
+        fds: &[BorrowedFd<'_>],
+        answer: Duration,
+    ) -> io::Result<Self> {
+        let impatient = |error: io::Error| match error.kind() {
+            io::ErrorKind::WouldBlock => mute(),
+            _ => error,
+        };
+        let stream = by_short_path(control, |path| connect(path, answer)).map_err(impatient)?;
         let is_patient = request != Request::Status;
-        stream.set_read_timeout(Some(if is_patient { SILENCE } else { ANSWER }))?;
+        stream.set_read_timeout(Some(if is_patient { SILENCE } else { answer }))?;
         let bytes = line(&Envelope {
             v: VERSION,
             request,
@@ -61,8 +75,9 @@ impl Client {
             ancillary,
             MsgFlags::MSG_NOSIGNAL,
             None,
-        )?;
-        (&stream).write_all(&bytes[sent..])?;
+        );
+        let sent = sent.map_err(|error| impatient(error.into()))?;
+        (&stream).write_all(&bytes[sent..]).map_err(impatient)?;
         Ok(Self {
             reader: BufReader::new(stream),
             partial: Vec::new(),
@@ -135,8 +150,8 @@ fn mute() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, message)
 }
 
-/// Connects, and gives up after [`ANSWER`] when a lab accepts nobody and its queue is full, as the standard library's own would not.
-fn connect(path: &Path) -> io::Result<UnixStream> {
+/// Connects, and gives up after that time when a lab accepts nobody and its queue is full, as the standard library's own would not.
+fn connect(path: &Path, answer: Duration) -> io::Result<UnixStream> {
     let socket = socket(
         AddressFamily::Unix,
         SockType::Stream,
@@ -144,7 +159,7 @@ fn connect(path: &Path) -> io::Result<UnixStream> {
         None,
     )?;
     let stream = UnixStream::from(socket);
-    stream.set_write_timeout(Some(ANSWER))?;
+    stream.set_write_timeout(Some(answer))?;
     nix::sys::socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(stream)
 }

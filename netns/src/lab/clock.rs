@@ -36,6 +36,14 @@ pub fn unix_ms() -> u64 {
         .map_or(0, millis)
 }
 
+/// Nanoseconds since 1970-01-01 00:00 UTC, by the same clock.
+#[must_use]
+pub fn unix_ns() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, nanoseconds)
+}
+
 /// A duration in nanoseconds, as usage is counted.
 #[must_use]
 pub fn nanoseconds(duration: Duration) -> u64 {

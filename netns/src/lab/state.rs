@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <base>/<project>/volumes/<name>/     named volumes; they survive `down`
-//! <base>/<project>/logs/<instance>.log standard output and error of each instance
+//! <base>/<project>/logs/<instance>.log standard output and error of each instance; beside it, in .times, when it was written
 //! <base>/<project>/run/                scripts shown to sandboxes
 //! <base>/<project>/lock                locked by the lab's first process as long as it lives
 //! <base>/<project>/pid                 that process, as the host numbers it, when it began, and the version of its protocol

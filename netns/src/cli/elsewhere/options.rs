@@ -11,10 +11,6 @@ pub(super) fn option(verb: &str, option: &str) -> Option<&'static str> {
         ("exec" | "run", "-u" | "--user") => {
             "a sandbox has one user, and no root; `exec --privileged` runs the machine's programs in its network"
         }
-        ("logs", "--since" | "--until" | "-t" | "--timestamps") => {
-            "logs are what the programs wrote, without times: `-n LINES` shows the last; `events --since` tells when what happened"
-        }
-        ("logs", "--index") => "an instance has a name of its own: `logs SERVICE-2`",
         ("stats", "--no-trunc") => "`stats --json` has whole names",
         ("ls", "--filter") => "`ls --json` has every field of every lab, to be chosen from by jq",
         ("down", _) if is_name => {
@@ -67,7 +63,7 @@ pub(super) fn option(verb: &str, option: &str) -> Option<&'static str> {
         }
         ("up", "-w" | "--watch") => "`up` again builds, and starts anew what has changed",
         ("up", "--menu") => "other verbs steer it meanwhile, from another terminal",
-        ("up", "--timestamps") => "`up -d`; `events --since 1h` tells when what happened",
+        ("up", "--timestamps") => "`up -d`, then `logs -f -t`",
         ("run", "-d" | "--detach") => {
             "a one-off ends with the command that started it: `netns-setup run -T SERVICE &` leaves that to the shell; what is to stay is a service of the file"
         }

@@ -1,81 +1,168 @@
 //! Reading logs: from the end, and as they grow.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::sidecar::Stamps;
+use super::window::{self, Window};
 use super::{FILES, turned};
 
 /// Most bytes read from the end of a file in search of its last lines.
 const TAIL_WINDOW: u64 = 256 * 1024;
 
-/// The last `count` lines; none when there is no file.
+/// The last `count` lines; none when there is no file, nor where it cannot be read.
 #[must_use]
 pub fn tail(path: &Path, count: usize) -> Vec<String> {
-    let mut follower = Follower::at_tail(path, Some(count));
-    let mut lines = Vec::new();
-    // What cannot be read has no last lines.
-    let _ = follower.read(&mut |line| lines.push(line.to_owned()));
-    if let Some(rest) = follower.rest() {
-        lines.push(rest);
-    }
-    let surplus = lines.len().saturating_sub(count);
-    lines.split_off(surplus)
+    let lines = || -> io::Result<Vec<String>> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let low = length.saturating_sub(TAIL_WINDOW);
+        let (begin, _) = window::tail(&file, low, length, count)?;
+        let mut text = Vec::new();
+        let mut reader = BufReader::new(file);
+        reader.seek(SeekFrom::Start(begin))?;
+        reader.take(length - begin).read_to_end(&mut text)?;
+        Ok(text
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(shown)
+            .collect())
+    };
+    lines().unwrap_or_default()
+}
+
+/// A line without its end.
+fn shown(line: &[u8]) -> String {
+    String::from_utf8_lossy(line)
+        .trim_end_matches(['\n', '\r'])
+        .to_owned()
+}
+
+/// A line of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Without its end.
+    pub text: String,
+    /// When it was complete, in nanoseconds since 1970; `None`: nobody has noted it, or asked for it.
+    pub nanos: Option<u64>,
 }
 
 /// Reads a log as it grows, line by line. When it has been turned over, the rest of the turned file comes first.
 #[derive(Debug)]
 pub struct Follower {
     path: PathBuf,
-    /// The file that is being read. Held, so that no other one can get its number.
-    file: Option<File>,
-    offset: u64,
+    window: Window,
+    /// Those that are still to be read, in the order of their beginning. The last is kept: held, so that no other one can get its number.
+    files: VecDeque<Reading>,
     partial: Vec<u8>,
 }
 
-impl Follower {
-    /// Begins `lines` lines before the end of the current file, or at its beginning.
-    #[must_use]
-    pub fn at_tail(path: &Path, lines: Option<usize>) -> Self {
-        let file = File::open(path).ok();
-        let offset = match (&file, lines) {
-            (Some(file), Some(lines)) => offset_of_tail(file, lines).unwrap_or(0),
-            _ => 0,
-        };
+/// A file that is being read.
+#[derive(Debug)]
+struct Reading {
+    reader: BufReader<File>,
+    offset: u64,
+    /// As far as it is read before it is looked at again.
+    end: u64,
+    stamps: Option<Stamps>,
+}
+
+impl Reading {
+    fn new(file: File, offset: u64) -> Self {
         Self {
-            path: path.to_owned(),
-            file,
+            reader: BufReader::new(file),
             offset,
-            partial: Vec::new(),
+            end: offset,
+            stamps: None,
         }
     }
 
-    /// Hands over every whole line that has been written since.
+    fn file(&self) -> &File {
+        self.reader.get_ref()
+    }
+
+    /// Sees how far it goes by now, and then what is known of the times of that: a time is noted before its bytes are written.
+    fn look(&mut self, path: &Path, window: &Window) -> io::Result<bool> {
+        let length = self.file().metadata()?.len();
+        let was_emptied = length < self.offset;
+        if was_emptied {
+            (self.offset, self.stamps) = (0, None);
+            self.reader.seek(SeekFrom::Start(0))?;
+        }
+        self.end = length;
+        if window.is_timed() && length > self.offset {
+            match &mut self.stamps {
+                Some(stamps) => {
+                    stamps.times.forget_before(self.offset);
+                    stamps.refresh()?;
+                }
+                None => self.stamps = Stamps::of(path, self.reader.get_ref())?,
+            }
+        }
+        Ok(was_emptied)
+    }
+
+    /// When the byte before the next one was taken in.
+    fn nanos(&self) -> Option<u64> {
+        let stamps = self.stamps.as_ref()?;
+        stamps.times.of(self.offset.checked_sub(1)?)
+    }
+}
+
+impl Follower {
+    /// Begins with what is wanted of the current file, and where a time says so of those before it.
     ///
     /// # Errors
     /// When a file cannot be read; one that is not there is empty.
-    pub fn read(&mut self, line: &mut dyn FnMut(&str)) -> io::Result<()> {
-        let newer = self.newer()?;
-        self.read_on(line)?;
-        for file in newer {
-            self.file = Some(file);
-            self.offset = 0;
-            self.read_on(line)?;
+    pub fn new(path: &Path, window: Window) -> io::Result<Self> {
+        let mut follower = Self {
+            path: path.to_owned(),
+            window,
+            files: VecDeque::new(),
+            partial: Vec::new(),
+        };
+        let numbers = if window.since.is_some() { FILES } else { 1 };
+        let mut lines = window.lines;
+        for file in follower.begun_since(None, numbers)?.into_iter().rev() {
+            let mut reading = Reading::new(file, 0);
+            reading.look(path, &window)?;
+            let times = reading.stamps.as_ref().map(|stamps| &stamps.times);
+            let begin = window.begin(reading.file(), reading.end, times, lines)?;
+            (reading.offset, lines) = begin;
+            reading.reader.seek(SeekFrom::Start(reading.offset))?;
+            follower.files.push_front(reading);
+        }
+        Ok(follower)
+    }
+
+    /// Sees what has been written since. [`Follower::next_line`] gives it out.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn look(&mut self) -> io::Result<()> {
+        let (held, numbers) = match self.files.back() {
+            Some(reading) => (Some(identity(reading.file())?), FILES),
+            None => (None, 1),
+        };
+        let newer = self.begun_since(held, numbers)?;
+        self.files
+            .extend(newer.into_iter().map(|file| Reading::new(file, 0)));
+        for reading in &mut self.files {
+            if reading.look(&self.path, &self.window)? {
+                self.partial.clear();
+            }
         }
         Ok(())
     }
 
-    /// The files that have been begun since the one that is being read, in the order of their beginning. Of the time before this
-    /// reader there are none.
-    fn newer(&self) -> io::Result<Vec<File>> {
-        let (held, files) = match &self.file {
-            Some(file) => (Some(identity(file)?), FILES),
-            None => (None, 1),
-        };
+    /// The files that have been begun since that one, in the order of their beginning. Of the time before this reader there are
+    /// none but those of so many numbers.
+    fn begun_since(&self, held: Option<(u64, u64)>, numbers: u32) -> io::Result<Vec<File>> {
         let mut newer = Vec::new();
         let mut seen = None;
-        for number in 0..files {
+        for number in 0..numbers {
             let file = match File::open(turned(&self.path, number)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 result => result?,
@@ -94,39 +181,43 @@ impl Follower {
         Ok(newer)
     }
 
-    fn read_on(&mut self, line: &mut dyn FnMut(&str)) -> io::Result<()> {
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        let length = file.metadata()?.len();
-        if length < self.offset {
-            // Somebody has emptied it.
-            self.offset = 0;
-            self.partial.clear();
-        }
-        if length == self.offset {
-            return Ok(());
-        }
-        file.seek(SeekFrom::Start(self.offset))?;
-        let mut reader = BufReader::new(file.take(length - self.offset));
-        loop {
+    /// The next whole line of those that were there at the last look, as far as it is wanted.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn next_line(&mut self) -> io::Result<Option<Line>> {
+        while let Some(reading) = self.files.front_mut() {
+            let left = reading.end.saturating_sub(reading.offset);
+            let mut reader = reading.reader.by_ref().take(left);
             let read = reader.read_until(b'\n', &mut self.partial)?;
+            reading.offset += read as u64;
             if read == 0 {
-                return Ok(());
-            }
-            self.offset += read as u64;
-            if self.partial.ends_with(b"\n") {
-                line(String::from_utf8_lossy(&self.partial).trim_end_matches(['\n', '\r']));
+                if self.files.len() == 1 {
+                    return Ok(None);
+                }
+                self.files.pop_front();
+                if self.files.front().is_some_and(|next| next.offset > 0) {
+                    self.partial.clear(); // that line ends before what is wanted
+                }
+            } else if self.partial.ends_with(b"\n") {
+                let nanos = reading.nanos();
+                let text = shown(&self.partial);
                 self.partial.clear();
+                if self.window.has(nanos) {
+                    return Ok(Some(Line { text, nanos }));
+                }
             }
         }
+        Ok(None)
     }
 
     /// What stands after the last line end, if anything.
     #[must_use]
-    pub fn rest(&mut self) -> Option<String> {
+    pub fn rest(&mut self) -> Option<Line> {
         let rest = std::mem::take(&mut self.partial);
-        (!rest.is_empty()).then(|| String::from_utf8_lossy(&rest).into_owned())
+        let nanos = self.files.front().and_then(Reading::nanos);
+        let text = String::from_utf8_lossy(&rest).into_owned();
+        (!rest.is_empty() && self.window.has(nanos)).then_some(Line { text, nanos })
     }
 }
 
@@ -134,84 +225,4 @@ impl Follower {
 fn identity(file: &File) -> io::Result<(u64, u64)> {
     let metadata = file.metadata()?;
     Ok((metadata.dev(), metadata.ino()))
-}
-
-fn offset_of_tail(mut file: &File, lines: usize) -> io::Result<u64> {
-    let length = file.metadata()?.len();
-    let start = length.saturating_sub(TAIL_WINDOW);
-    file.seek(SeekFrom::Start(start))?;
-    let mut window = Vec::new();
-    file.take(length - start).read_to_end(&mut window)?;
-    // The line end that closes the last line does not begin another one.
-    let body = window.strip_suffix(b"\n").unwrap_or(&window);
-    let line_ends = body
-        .iter()
-        .enumerate()
-        .rev()
-        .filter(|(_, byte)| **byte == b'\n');
-    let begin = match lines.checked_sub(1) {
-        None => window.len(),
-        Some(before) => line_ends
-            .map(|(position, _)| position + 1)
-            .nth(before)
-            .unwrap_or(0),
-    };
-    Ok(start + begin as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::Write;
-
-    use super::*;
-    use crate::lab::logs::{open, turn_over};
-
-    fn read(follower: &mut Follower) -> Vec<String> {
-        let mut lines = Vec::new();
-        follower
-            .read(&mut |line| lines.push(line.to_owned()))
-            .unwrap();
-        lines
-    }
-
-    #[test]
-    fn a_follower_sees_whole_lines_and_misses_none_when_files_are_turned_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.log");
-        fs::write(turned(&path, 1), "before\n").unwrap();
-        let mut follower = Follower::at_tail(&path, None);
-        assert!(read(&mut follower).is_empty());
-        let mut log = open(&path).unwrap();
-        write!(log, "one\ntwo\nthr").unwrap();
-        assert_eq!(read(&mut follower), ["one", "two"]);
-        write!(log, "ee\nfo").unwrap();
-        turn_over(&path, 0).unwrap();
-        fs::write(&path, "ur\n5\n").unwrap();
-        assert_eq!(read(&mut follower), ["three", "four", "5"]);
-        // Twice between two looks.
-        fs::write(&path, "ur\n5\n6\n").unwrap();
-        turn_over(&path, 0).unwrap();
-        fs::write(&path, "7\n").unwrap();
-        turn_over(&path, 0).unwrap();
-        fs::write(&path, "8\n").unwrap();
-        assert_eq!(read(&mut follower), ["6", "7", "8"]);
-        fs::write(&path, "").unwrap();
-        assert!(read(&mut follower).is_empty());
-        fs::write(&path, "9\n").unwrap();
-        assert_eq!(read(&mut follower), ["9"], "somebody has emptied it");
-    }
-
-    #[test]
-    fn the_tail_is_the_last_lines_whole_or_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.log");
-        assert!(tail(&path, 3).is_empty());
-        fs::write(&path, "1\n2\n3\n").unwrap();
-        assert_eq!(tail(&path, 2), ["2", "3"]);
-        assert_eq!(tail(&path, 9), ["1", "2", "3"]);
-        fs::write(&path, "1\n2\n\n4").unwrap();
-        assert_eq!(tail(&path, 2), ["", "4"]);
-        assert_eq!(tail(&path, 0), [""; 0]);
-    }
 }

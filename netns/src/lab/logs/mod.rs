@@ -3,17 +3,26 @@
 //! No file ever gets longer than [`LIMIT`], and there are no more than [`FILES`] of an instance, however fast it writes: `x.log` is the
 //! current one, `x.log.1` the one before, and so on. A file is turned over by its name alone, so that a reader who holds it
 //! open reads on to its end ([`Follower`]).
+//!
+//! When what was written stands beside it, in `x.times`, so that a log stays what the programs wrote. It is turned over
+//! with its log, and never gets longer than that.
 
 mod follower;
+#[cfg(test)]
+mod follower_tests;
+mod sidecar;
 mod sink;
+mod times;
+mod window;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-pub use follower::{Follower, tail};
+pub use follower::{Follower, Line, tail};
 pub use sink::Sink;
+pub use window::Window;
 
 /// Bytes that a file may have.
 pub const LIMIT: u64 = 10_000_000;
@@ -33,7 +42,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Turns the file over if it has more than `limit` bytes: `x.log` becomes `x.log.1`, that `x.log.2`, and the oldest goes. Whoever has it open writes
-/// on to the turned one.
+/// on to the turned one. So is what stands beside it.
 ///
 /// # Errors
 /// When a file cannot be renamed.
@@ -41,10 +50,13 @@ pub fn turn_over(path: &Path, limit: u64) -> io::Result<()> {
     if fs::metadata(path).map_or(0, |metadata| metadata.len()) <= limit {
         return Ok(());
     }
+    let times = sidecar::beside(path);
     for number in (0..FILES - 1).rev() {
-        match fs::rename(turned(path, number), turned(path, number + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        for path in [path, &times] {
+            match fs::rename(turned(path, number), turned(path, number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::sidecar::{RECORDS, Stamper};
 use super::{open, turn_over};
 
 /// The one who writes an instance's log.
@@ -14,6 +15,7 @@ pub struct Sink {
     /// `None`: it could not be opened anew after it was turned over.
     file: Option<File>,
     length: u64,
+    stamper: Stamper,
     /// Whether its last line has an end.
     at_line_end: bool,
     /// Bytes that could not be written since the last that could.
@@ -31,6 +33,7 @@ impl Sink {
             limit: limit.max(1),
             file: None,
             length: 0,
+            stamper: Stamper::new(path, RECORDS),
             at_line_end: true,
             missing: 0,
             reason: String::new(),
@@ -46,19 +49,21 @@ impl Sink {
             .metadata()
             .map_or(self.limit, |metadata| metadata.len());
         self.file = Some(file);
+        self.stamper.begin_anew();
     }
 
-    /// Writes. What cannot be written, on a full disk, is dropped: the next line that can be says how much.
-    pub fn write(&mut self, bytes: &[u8]) {
+    /// Writes what has come at this time, in nanoseconds since 1970. What cannot be written, on a full disk, is dropped: the next
+    /// line that can be says how much.
+    pub fn write(&mut self, bytes: &[u8], now: u64) {
         if self.missing > 0 {
-            if self.append(self.note().as_bytes()).is_err() {
+            if self.append(self.note().as_bytes(), now).is_err() {
                 self.missing += bytes.len() as u64;
                 return;
             }
             tracing::info!(log = %self.path.display(), bytes = self.missing, "the log is written again");
             self.missing = 0;
         }
-        if let Err((left, error)) = self.append(bytes) {
+        if let Err((left, error)) = self.append(bytes, now) {
             self.missing = left as u64;
             self.reason = reason(&error);
             tracing::warn!(%error, log = %self.path.display(), "the log cannot be written");
@@ -74,11 +79,18 @@ impl Sink {
     }
 
     /// Appends all of it, to more than one file where need be; else tells how many bytes have not been written, and why.
-    fn append(&mut self, mut bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    fn append(&mut self, mut bytes: &[u8], now: u64) -> Result<(), (usize, io::Error)> {
         while !bytes.is_empty() {
+            // Somebody may have emptied it.
+            if let Some(Ok(metadata)) = self.file.as_ref().map(File::metadata) {
+                self.length = metadata.len();
+            }
             let piece = fitting(bytes, self.limit.saturating_sub(self.length), self.limit);
             let written = match &mut self.file {
-                Some(file) if piece > 0 => file.write(&bytes[..piece]),
+                Some(file) if piece > 0 && !self.stamper.is_full() => {
+                    self.stamper.stamp(file, self.length, piece, now);
+                    file.write(&bytes[..piece])
+                }
                 _ => match self.open_anew() {
                     Ok(()) => continue,
                     Err(error) => return Err((bytes.len(), error)),
@@ -103,6 +115,7 @@ impl Sink {
         self.length = 0;
         turn_over(&self.path, 0)?;
         self.file = Some(open(&self.path)?);
+        self.stamper.begin_anew();
         Ok(())
     }
 }
@@ -136,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lab::logs::{FILES, turned};
+    use crate::lab::logs::{FILES, Follower, Window, turned};
 
     fn sink(path: &Path, limit: u64) -> Sink {
         Sink::new(path, open(path).unwrap(), limit)
@@ -153,11 +166,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let mut sink = sink(&path, 10);
-        sink.write(b"one\ntwo\nthree\n");
+        sink.write(b"one\ntwo\nthree\n", 1);
         assert_eq!(files(&path), [&b"one\ntwo\n"[..], b"three\n"]);
-        sink.write(b"four\n");
+        sink.write(b"four\n", 1);
         assert_eq!(files(&path), [&b"one\ntwo\n"[..], b"three\n", b"four\n"]);
-        sink.write(b"longer than a file\n");
+        sink.write(b"longer than a file\n", 1);
         assert_eq!(files(&path), [&b"four\n"[..], b"longer tha", b"n a file\n"]);
     }
 
@@ -166,13 +179,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let mut sink = sink(&path, 10);
-        sink.write(b"one\n");
+        sink.write(b"one\n", 1);
         turn_over(&path, 0).unwrap();
         fs::write(&path, "two\n").unwrap();
         sink.resume(open(&path).unwrap());
-        sink.write(b"three\n");
+        sink.write(b"three\n", 1);
         assert_eq!(files(&path), [&b"one\n"[..], b"two\nthree\n"]);
-        sink.write(b"4\n");
+        sink.write(b"4\n", 1);
         assert_eq!(files(&path), [&b"one\n"[..], b"two\nthree\n", b"4\n"]);
     }
 
@@ -181,17 +194,52 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let mut sink = sink(&path, 1000);
-        sink.write(b"half a li");
+        sink.write(b"half a li", 1);
         let full = File::options().append(true).open("/dev/full").unwrap();
         let file = sink.file.replace(full).unwrap();
-        sink.write(b"ne\n");
-        sink.write(b"another\n");
+        sink.write(b"ne\n", 1);
+        sink.write(b"another\n", 1);
         sink.file = Some(file);
-        sink.write(b"and on\n");
+        sink.write(b"and on\n", 1);
         assert_eq!(
             String::from_utf8(fs::read(&path).unwrap()).unwrap(),
             "half a li\nnetns-setup: the disk was full: 11 bytes are missing here\nand on\n"
         );
+    }
+
+    #[test]
+    fn a_file_of_many_small_pieces_is_turned_over_before_its_times_outgrow_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let mut sink = sink(&path, 1000);
+        sink.stamper = Stamper::new(&path, 3);
+        for piece in [b"1\n", b"2\n", b"3\n", b"4\n"] {
+            sink.write(piece, 1);
+        }
+        assert_eq!(files(&path), [&b"1\n2\n3\n"[..], b"4\n"]);
+    }
+
+    #[test]
+    fn times_that_cannot_be_noted_cost_no_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let in_the_way = folder.path().join("a.times");
+        fs::create_dir(&in_the_way).unwrap();
+        let mut sink = sink(&path, 1000);
+        sink.write(b"one\n", 1);
+        fs::remove_dir(&in_the_way).unwrap();
+        sink.write(b"two\n", 2);
+        assert_eq!(files(&path), [b"one\ntwo\n"]);
+        let times = Window {
+            timed: true,
+            ..Window::default()
+        };
+        let mut follower = Follower::new(&path, times).unwrap();
+        follower.look().unwrap();
+        let nanos: Vec<_> = std::iter::from_fn(|| follower.next_line().unwrap())
+            .map(|line| line.nanos)
+            .collect();
+        assert_eq!(nanos, [None, Some(2)]);
     }
 
     proptest! {
@@ -207,7 +255,7 @@ mod tests {
             let path = folder.path().join("a.log");
             let mut sink = sink(&path, limit);
             for piece in &pieces {
-                sink.write(piece.as_bytes());
+                sink.write(piece.as_bytes(), 1);
                 for file in files(&path) {
                     prop_assert!(file.len() as u64 <= limit);
                 }

@@ -2,6 +2,7 @@
 //! goes on without a reader.
 
 mod gone;
+mod times;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -87,6 +88,8 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             gone::foreground(&lab),
         )
         .await;
+    drop(lab);
+    times::tell(steps, setting).await;
 }
 
 async fn never(lab: &Lab<'_>) -> Result<()> {

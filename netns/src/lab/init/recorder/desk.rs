@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Order;
-use crate::lab::clock::Clock;
+use crate::lab::clock::{Clock, unix_ns};
 use crate::lab::init::disk::Disk;
 use crate::lab::logs::{self, Sink};
 
@@ -141,7 +141,7 @@ impl Desk {
             match pipe.file.read(&mut self.buffer) {
                 Ok(0) => pipe.has_ended = true,
                 Ok(read) => {
-                    sink.write(&self.buffer[..read]);
+                    sink.write(&self.buffer[..read], unix_ns());
                     copied += read;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
