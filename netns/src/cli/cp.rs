@@ -3,7 +3,7 @@
 //! Inside, the machine's `tar` runs with the sandbox's own rights. What comes out of there is nobody's friend: see [`unpack`](super::unpack).
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,12 @@ use clap::Args;
 use super::args::Global;
 use super::failure::{Code, Failure};
 use super::inside::Inside;
+use super::pack::{Tree, word};
 use super::{project, unpack};
 use crate::lab::state::StateDir;
+
+/// Most bytes of a path that are shown (`PATH_MAX` in `limits.h`).
+const PATH_MAX: u64 = 4096;
 
 /// `cp`
 #[derive(Debug, Clone, Args)]
@@ -26,14 +30,15 @@ Examples:
   tar -c seeds | netns-setup cp - postgres:/tmp
 
 As docker compose cp: a source is copied into a target that is a folder, else
-under the target's name. Inside, files belong to the sandbox's user, and only
-what that user may read or write can be copied. A name of a service stands for
-its first instance that runs.")]
+under the target's name, and a symbolic link as one without -L. Inside, files
+belong to the sandbox's user, and only what that user may read or write can be
+copied. Of FIFOs, sockets and devices nothing is copied, nor what is beside
+them. A name of a service stands for its first instance that runs.")]
 pub(super) struct Cp {
     /// Which instance of the service [default: the first that runs]
     #[arg(long, value_name = "N")]
     pub index: Option<u32>,
-    /// Copy what a symbolic link in SERVICE:PATH leads to
+    /// Copy what a symbolic link given as FROM leads to
     #[arg(short = 'L', long)]
     pub follow_link: bool,
     /// SERVICE:PATH, a path here, or - for a tar archive on standard input
@@ -66,12 +71,14 @@ pub(super) fn run(global: &Global, cp: &Cp) -> Result<u8, Failure> {
     };
     match (end(&cp.from), end(&cp.to)) {
         (End::There(service, path), to @ (End::Here(_) | End::Stream)) => {
+            let path = rooted(&service, &path)?;
             let state = project::find_up(global)?;
             fetch(&inside(&state, &service), &path, &to, cp.follow_link)?;
         }
         (from @ (End::Here(_) | End::Stream), End::There(service, path)) => {
+            let path = rooted(&service, &path)?;
             let state = project::find_up(global)?;
-            send(&inside(&state, &service), &from, &path)?;
+            send(&inside(&state, &service), &from, &path, cp.follow_link)?;
         }
         _ => {
             return Err(Failure::new(
@@ -83,18 +90,26 @@ pub(super) fn run(global: &Global, cp: &Cp) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// As Docker reads it: what begins with `/` or `.` is here, whatever colons follow; a path inside starts from the root.
+/// As Docker reads it: what begins with `/` or `.` is here, whatever colons follow.
 fn end(text: &str) -> End {
     match text.split_once(':') {
         _ if text == "-" => End::Stream,
         Some((service, path)) if !service.is_empty() && !text.starts_with(['/', '.']) => {
-            End::There(
-                service.to_owned(),
-                format!("/{}", path.trim_start_matches('/')),
-            )
+            End::There(service.to_owned(), path.to_owned())
         }
         _ => End::Here(PathBuf::from(text)),
     }
+}
+
+/// A path inside starts from the root; the root itself, all of the machine's files, is not meant by saying nothing.
+fn rooted(service: &str, path: &str) -> Result<String, Failure> {
+    if path.is_empty() {
+        let why = format!(
+            "error: {service}: names no path\n = help: {service}:/tmp/x is a file there, {service}:/ all of them"
+        );
+        return Err(Failure::new(Code::Usage, why));
+    }
+    Ok(format!("/{}", path.trim_start_matches('/')))
 }
 
 fn fetch(inside: &Inside, path: &str, to: &End, follow: bool) -> Result<(), Failure> {
@@ -110,6 +125,14 @@ fn fetch(inside: &Inside, path: &str, to: &End, follow: bool) -> Result<(), Fail
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
         return inside.run(&pack(flags, parent, name), stdin, stdout);
     };
+    if let Ok(metadata) = fs::metadata(target)
+        && !(metadata.is_file() || metadata.is_dir())
+    {
+        let (path, kind) = (target.display(), word(metadata.file_type()));
+        let why = format!("error: {path}: it is a {kind}: name a file or a folder");
+        return Err(Failure::new(Code::Failed, why));
+    }
+    look_over(inside, path, follow)?;
     let lacks_folder = target.to_string_lossy().ends_with('/') && !target.is_dir();
     let target = match Path::new(name).file_name() {
         Some(name) if target.is_dir() && !contents => target.join(name),
@@ -143,6 +166,28 @@ fn fetch(inside: &Inside, path: &str, to: &End, follow: bool) -> Result<(), Fail
     }
 }
 
+/// Refuses, before anything is copied, what is neither a file, a folder nor a symbolic link, or has one such in it.
+fn look_over(inside: &Inside, path: &str, follow: bool) -> Result<(), Failure> {
+    let links = if follow { "-L" } else { "-P" };
+    let odd =
+        "-type p -printf FIFO -o -type s -printf socket -o ( -type b -o -type c ) -printf device";
+    let mut argv = vec!["find", links, path, "("];
+    argv.extend(odd.split(' '));
+    argv.extend([")", "-printf", " is not copied: %p\n", "-quit"]);
+    let mut found = Vec::new();
+    inside.read(&argv, |stream| {
+        stream.take(PATH_MAX).read_to_end(&mut found).map(drop)
+    })?;
+    match String::from_utf8_lossy(&found).trim_end() {
+        "" => Ok(()),
+        // Somebody in the sandbox has chosen the name.
+        found => Err(Failure::new(
+            Code::Failed,
+            format!("error: in {}: a {}", inside.name(), found.escape_debug()),
+        )),
+    }
+}
+
 /// The folder that a path is in, and its name there.
 fn split(path: &str) -> (&str, &str) {
     let path = path.strip_suffix("/.").unwrap_or(path);
@@ -154,29 +199,26 @@ fn split(path: &str) -> (&str, &str) {
     }
 }
 
-fn send(inside: &Inside, from: &End, path: &str) -> Result<(), Failure> {
+fn send(inside: &Inside, from: &End, path: &str, follow: bool) -> Result<(), Failure> {
     let End::Here(source) = from else {
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         return inside.run(&["tar", "-xf", "-", "-C", path], stdin, stdout);
     };
-    let metadata = fs::metadata(source).map_err(|error| {
-        Failure::new(
-            Code::Failed,
-            format!("error: {}: {error}", source.display()),
-        )
-    })?;
+    let tree = Tree::of(source, follow)?;
     let text = source.to_string_lossy();
-    let contents = metadata.is_dir() && (text == "." || text.ends_with("/."));
-    let own = fs::canonicalize(source)?;
-    let own = own
-        .file_name()
-        .map_or_else(|| ".".into(), |name| name.to_string_lossy().into_owned());
+    let contents = tree.is_folder() && (text == "." || text.ends_with("/."));
+    let own = match source.file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => fs::canonicalize(source)?
+            .file_name()
+            .map_or_else(|| ".".into(), |name| name.to_string_lossy().into_owned()),
+    };
     let into_folder = inside.succeeds(&["test", "-d", path])?;
     let (folder, name) = match path.trim_end_matches('/').rsplit_once('/') {
-        _ if contents && (into_folder || metadata.is_dir()) => (path, ".".to_owned()),
+        _ if contents => (path, ".".to_owned()),
         _ if into_folder => (path, own),
-        _ if path.ends_with('/') && !metadata.is_dir() => {
+        _ if path.ends_with('/') && !tree.is_folder() => {
             return Err(Failure::new(
                 Code::Failed,
                 format!(
@@ -199,14 +241,7 @@ fn send(inside: &Inside, from: &End, path: &str) -> Result<(), Failure> {
         ));
     }
     inside.write(&["tar", "-x", "-f", "-", "-C", folder], |archive| {
-        let mut archive = tar::Builder::new(archive);
-        archive.follow_symlinks(false);
-        if metadata.is_dir() {
-            archive.append_dir_all(&name, source)?;
-        } else {
-            archive.append_file(&name, &mut fs::File::open(source)?)?;
-        }
-        archive.finish()
+        tree.pack(Path::new(&name), archive)
     })
 }
 
@@ -217,7 +252,7 @@ mod tests {
     #[test]
     fn an_end_is_inside_when_it_names_a_service() {
         assert_eq!(end("web:/a:b"), End::There("web".into(), "/a:b".into()));
-        assert_eq!(end("web:a"), End::There("web".into(), "/a".into()));
+        assert_eq!(end("web:a"), End::There("web".into(), "a".into()));
         assert_eq!(end("./a:b"), End::Here("./a:b".into()));
         assert_eq!(end("/a:b"), End::Here("/a:b".into()));
         assert_eq!(end("a"), End::Here("a".into()));

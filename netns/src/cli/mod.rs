@@ -20,6 +20,7 @@ mod logs;
 mod ls;
 mod moment;
 mod output;
+mod pack;
 #[cfg(test)]
 mod pages;
 mod parting;

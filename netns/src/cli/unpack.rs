@@ -72,7 +72,8 @@ fn place<R: Read>(entry: &mut Entry<'_, R>, target: &Path) -> io::Result<()> {
     }
 }
 
-fn about(path: &Path, error: &io::Error) -> io::Error {
+/// The same error with the path that it is about.
+pub(super) fn about(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::setting::{Lab, Setting, UP, said};
 use crate::steps::{Steps, now};
 use crate::terminal::{Terminal, end_of};
-use crate::{tables, watching};
+use crate::{copying, tables, watching};
 
 /// A server that says hello, and something idle with a volume.
 const FILE: &str = r#"
@@ -91,7 +91,7 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
     steps
         .step(
             "cp carries files, folders and streams both ways",
-            watching::copies(setting, &lab),
+            copying::copies(setting, &lab),
         )
         .await;
     wide(steps, setting).await;

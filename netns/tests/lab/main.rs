@@ -10,6 +10,7 @@
 mod backup;
 mod codes;
 mod confinement;
+mod copying;
 mod cycles;
 mod delegation;
 mod dial;

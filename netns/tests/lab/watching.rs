@@ -1,8 +1,5 @@
 //! What a running lab tells of itself, held against `/proc`, `ip` and what was done to it.
 
-use std::collections::BTreeSet;
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
 use netns_setup::lab::processes::{self, Process, TICKS};
 use nix::sys::signal::Signal;
@@ -10,7 +7,7 @@ use serde_json::Value;
 
 use crate::groups::{Group, own_groups};
 use crate::instance::signal_process;
-use crate::setting::{Lab, Setting, said};
+use crate::setting::{Lab, Setting};
 
 /// Has so many bytes, and burns a processor.
 const HUNGRY: &str = "vec($x, 63_999_999, 8) = 1; open F, '>/tmp/ready'; close F; 1 while 1";
@@ -282,93 +279,4 @@ pub(crate) async fn list_of_the_dead(lab: &Lab<'_>) -> Result<()> {
         Ok(())
     })
     .await
-}
-
-/// `cp`, both ways, of files, folders and streams; `tar` is the judge.
-pub(crate) async fn copies(setting: &Setting, lab: &Lab<'_>) -> Result<()> {
-    let here = setting.folder("looking/here")?;
-    let path = |name: &str| here.join(name).to_string_lossy().into_owned();
-    // Larger than any pipe.
-    let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
-    std::fs::create_dir_all(here.join("folder/inner"))?;
-    std::fs::write(here.join("folder/inner/big"), &big)?;
-    std::fs::write(here.join("note"), "a note\n")?;
-    lab.expect(&["cp", &path("note"), "idle:/data/renamed"])
-        .await?;
-    lab.expect(&["cp", &path("folder"), "idle:/data"]).await?;
-    let listed = lab
-        .expect(&[
-            "exec",
-            "idle",
-            "/bin/sh",
-            "-c",
-            "cat /data/renamed; cd /data/folder; find . -type f; id -u; stat -c %u inner/big",
-        ])
-        .await?;
-    ensure!(
-        listed == "a note\n./inner/big\n65532\n65532\n",
-        "inside: {listed}"
-    );
-    lab.expect(&["cp", "idle:/data/folder", &path("back")])
-        .await?;
-    ensure!(std::fs::read(here.join("back/inner/big"))? == big, "back");
-    lab.expect(&["cp", "--index", "1", "idle:/data/renamed", &path("back")])
-        .await?;
-    ensure!(
-        std::fs::read_to_string(here.join("back/renamed"))? == "a note\n",
-        "a file into a folder"
-    );
-    lab.expect(&["cp", "idle:/data/folder/.", &path("contents")])
-        .await?;
-    ensure!(here.join("contents/inner/big").exists(), "contents");
-
-    let stream = lab.run(&["cp", "idle:/data/folder", "-"]).await?;
-    let archive = here.join("archive.tar");
-    std::fs::write(&archive, &stream.stdout)?;
-    let output = Command::new("tar").arg("-tf").arg(&archive).output()?;
-    let names: BTreeSet<String> = String::from_utf8(output.stdout)?
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    ensure!(
-        names.contains("folder/inner/big"),
-        "{names:?} {}",
-        said(&stream)
-    );
-    let mut command = lab.command(&["cp", "-", "idle:/tmp"]);
-    let output = command.stdin(std::fs::File::open(&archive)?).output()?;
-    ensure!(output.status.success(), "{}", said(&output));
-    lab.expect(&["exec", "idle", "test", "-s", "/tmp/folder/inner/big"])
-        .await?;
-
-    // A sandbox that means ill: a link out of the target, and nothing beyond what the copy was asked for.
-    let outside = here.join("outside");
-    std::fs::create_dir_all(&outside)?;
-    let trap = format!(
-        "mkdir /data/trap; ln -s {} /data/trap/link",
-        outside.display()
-    );
-    lab.expect(&["exec", "idle", "/bin/sh", "-c", &trap])
-        .await?;
-    lab.expect(&["cp", "idle:/data/trap", &path("trap")])
-        .await?;
-    ensure!(
-        std::fs::symlink_metadata(here.join("trap/link"))?.is_symlink(),
-        "a link stays one"
-    );
-    for (argv, words) in [
-        (["cp", "idle:/no/such", "."], "No such file"),
-        (["cp", &path("note"), "idle:/usr/"], "Read-only"),
-        (
-            ["cp", "idle:/etc/hosts", "/no/such/folder/x"],
-            "/no/such/folder/x",
-        ),
-        (["cp", "nobody:/etc/hosts", "."], "nobody"),
-        (["cp", &path("missing"), "idle:/tmp"], "missing"),
-    ] {
-        let refused = lab.refused(1, &argv).await?;
-        ensure!(refused.contains(words), "{argv:?}: {refused}");
-    }
-    lab.refused(2, &["cp", "idle:/a", "web:/b"]).await?;
-    Ok(())
 }
