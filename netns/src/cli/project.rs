@@ -1,7 +1,7 @@
 //! Reading the Compose files, and finding the lab that belongs to them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::Global;
 use super::failure::{Code, Failure};
@@ -9,6 +9,7 @@ use super::files::files;
 use super::terminal::say;
 use super::{ps, stranger};
 use crate::compose::{self, Diagnostic, Project};
+use crate::lab::protocol::Status;
 use crate::lab::state::{self, StateDir};
 
 /// What sets the project's name from outside.
@@ -142,6 +143,24 @@ pub(super) fn diagnostics(found: &[Diagnostic]) -> String {
         count => format!("{count} problems; nothing was touched"),
     });
     text.join("\n\n")
+}
+
+/// Folders of one name are not one project: what runs is made over only by files from its own folder, or by name.
+pub(super) fn is_ours(name: &str, dir: &Path, status: &Status) -> Result<(), Failure> {
+    let Some(theirs) = status.files.first() else {
+        return Ok(());
+    };
+    let folder = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if theirs.parent().map(folder) == Some(folder(dir)) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::Failed,
+        format!(
+            "error: {name} is up already, from {}\n = help: `-p NAME` brings this one up beside it; `-p {name}` makes that one over; `netns-setup -p {name} down` ends it",
+            theirs.display()
+        ),
+    ))
 }
 
 fn state_of(global: &Global, project: &str) -> Result<StateDir, Failure> {

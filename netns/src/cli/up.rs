@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
@@ -160,7 +160,7 @@ pub(super) fn bring_up(
     let clock = Clock::start();
     if let Some(status) = running(&project.name, state, clock)? {
         if project::named(global)?.is_none() {
-            is_ours(&project.name, &project.dir, &status)?;
+            project::is_ours(&project.name, &project.dir, &status)?;
         }
         if status.held != held {
             return Err(until::differs(&project.name, &status));
@@ -223,24 +223,6 @@ pub(super) fn bring_up(
         LaunchError::Kernel(_) => Failure::new(Code::Environment, error.to_string()),
     })?;
     watch(launched, &printer, &mut told, streams)
-}
-
-/// Folders of one name are not one project: what runs is made over only by files from its own folder, or by name.
-fn is_ours(name: &str, dir: &Path, status: &Status) -> Result<(), Failure> {
-    let Some(theirs) = status.files.first() else {
-        return Ok(());
-    };
-    let folder = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    if theirs.parent().map(folder) == Some(folder(dir)) {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Code::Failed,
-        format!(
-            "error: {name} is up already, from {}\n = help: `-p NAME` brings this one up beside it; `-p {name}` makes that one over; `netns-setup -p {name} down` ends it",
-            theirs.display()
-        ),
-    ))
 }
 
 /// Makes of a lab that runs what the file and the options say now, and says what that came to.

@@ -101,10 +101,10 @@ fn a_line_has_the_time_at_which_it_was_complete() {
     sink.write(b"ur\n5\n", 5);
     turn_over(&path, 0).unwrap();
     sink.resume(open(&path).unwrap());
-    sink.write(b"6\n", 30);
+    sink.write(b"6\n", 6);
     assert_eq!(
         lines(&mut follower),
-        [line("ur", 20), line("5", 20), line("6", 30)]
+        [line("ur", 20), line("5", 20), line("6", 6)]
     );
     assert_eq!(
         fs::read(turned(&path, 1)).unwrap(),

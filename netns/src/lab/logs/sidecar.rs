@@ -38,7 +38,7 @@ pub(super) struct Stamper {
     records: u64,
     /// Where the last piece began.
     begin: u32,
-    /// The latest time noted: none goes back behind it.
+    /// The latest time noted in this file: none goes back behind it, but a clock that was wrong is so for one file only.
     latest: u64,
     has_complained: bool,
 }
@@ -67,6 +67,7 @@ impl Stamper {
         self.file = None;
         self.records = 0;
         self.begin = 0;
+        self.latest = 0;
     }
 
     /// Notes when the next piece, of so many bytes from `begin` on, is written to `log`. That it cannot be noted is no reason
