@@ -95,7 +95,7 @@ fn text(global: &Global, config: &Config) -> Result<String, Failure> {
         }
         return project::swarm(global);
     }
-    let Loaded { project, state } = project::load(global)?;
+    let Loaded { project, state, .. } = project::load(global)?;
     let scale = config.scale.iter().cloned().collect();
     let uplink = if config.uplink && !config.quiet {
         uplink::chosen(&project, &state)?

@@ -43,7 +43,7 @@ pub(super) fn run(global: &Global, options: &Doctor) -> Result<u8, Failure> {
     let loaded = project::load(global);
     let base = global.state_dir.clone().unwrap_or_else(state::default_base);
     let wanted = match &loaded {
-        Ok(Loaded { project, state }) => Ok((project, state)),
+        Ok(Loaded { project, state, .. }) => Ok((project, state)),
         Err(failure) => {
             let line = failure.message.lines().next().unwrap_or_default();
             Err(line.trim_start_matches("error: ").to_owned())

@@ -8,15 +8,12 @@ use super::failure::{Code, Failure};
 use super::files::files;
 use super::terminal::say;
 use super::{ps, stranger};
-use crate::compose::{self, Diagnostic, Project};
+use crate::compose::{self, Diagnostic, PROFILES, Project};
 use crate::lab::protocol::Status;
 use crate::lab::state::{self, StateDir};
 
 /// What sets the project's name from outside.
 const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
-
-/// What turns services with these profiles on.
-const PROFILES: &str = "COMPOSE_PROFILES";
 
 /// Names files with variables in place of `--env-file`, separated by commas.
 const ENV_FILES: &str = "COMPOSE_ENV_FILES";
@@ -26,17 +23,46 @@ const ENV_FILES: &str = "COMPOSE_ENV_FILES";
 pub(super) struct Loaded {
     pub(super) project: Project,
     pub(super) state: StateDir,
+    /// Whether a service is on for having been named alone.
+    pub(super) is_more: bool,
 }
 
 /// Reads the Compose file.
 pub(super) fn load(global: &Global) -> Result<Loaded, Failure> {
+    load_with(global, &[])
+}
+
+/// Reads the Compose file; as in Compose, a service that is `named` needs none of its profiles turned on.
+pub(super) fn load_with<'a>(
+    global: &Global,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Result<Loaded, Failure> {
     named(global)?;
-    let project = read(global, &files(global)?).map_err(|found| bad_file(&found))?;
+    let mut project = read(global, &files(global)?).map_err(|found| bad_file(&found))?;
+    let theirs = names.into_iter().filter_map(|name| project.off.get(name));
+    let mut on: Vec<String> = theirs.flatten().cloned().collect();
+    let is_more = !on.is_empty();
+    if is_more {
+        on.extend(project.variables.get(PROFILES).cloned());
+        let mut variables = project.variables.clone();
+        variables.insert(PROFILES.to_owned(), on.join(","));
+        let again = compose::read(project.sources, &project.dir, &variables)
+            .map_err(|found| bad_file(&found))?;
+        project = Project {
+            variables,
+            warnings: project.warnings,
+            ..again
+        };
+    }
     for warning in &project.warnings {
         say(&warning.warning());
     }
     let state = state_of(global, &project.name)?;
-    Ok(Loaded { project, state })
+    Ok(Loaded {
+        project,
+        state,
+        is_more,
+    })
 }
 
 /// The Swarm file made of the Compose file.

@@ -12,6 +12,7 @@ use super::exec::{is_terminal, stream, variables};
 use super::failure::{Code, Failure};
 use super::project::Loaded;
 use super::pty::window;
+use super::steer::Ended;
 use super::up::{self, Up};
 use super::{change, project, ps, stranger};
 use crate::lab::clock::millis;
@@ -77,13 +78,15 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
     let (service, argv) = run.words.split_first().ok_or_else(|| {
         Failure::new(Code::Usage, "error: name a service") // clap has seen to it
     })?;
-    let loaded = project::load(global)?;
+    let loaded = project::load_with(global, [service])?;
     let state = loaded.state.clone();
     let names = [service.clone()];
     let mut needed = change::selected(&loaded.project, &names, run.no_deps)?;
     needed.remove(service);
     if !state.is_up() {
         bring_up(global, loaded, &needed, inherited)?;
+    } else if loaded.is_more {
+        make_known(&loaded, service, &needed)?;
     } else if !needed.is_empty() {
         let status = ps::status(&state)?;
         let runs = |name: &str| status.instances.iter().any(|one| one.service == name);
@@ -94,10 +97,7 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
             .collect();
         let wait_ms = Some(millis(WAIT));
         let ended = change::scale(&loaded, &status, scale, BTreeSet::clone(&needed), wait_ms)?;
-        if ended.code != 0 {
-            let why = format!("error: {service} was not run: what it depends on did not come up");
-            return Err(Failure::new(Code::Failed, why));
-        }
+        has_come(service, &ended)?;
     }
     let tty = !run.no_tty && is_terminal();
     let request = Request::Run(protocol::Run {
@@ -110,6 +110,29 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
         terminal: tty.then(window),
     });
     stream(&state, request, tty, false)
+}
+
+/// Has the lab that runs read the file with a service whose profiles were off, and start what that depends on.
+fn make_known(loaded: &Loaded, service: &str, needed: &BTreeSet<String>) -> Result<(), Failure> {
+    let status = ps::status(&loaded.state)?;
+    let own = status.instances.iter().filter(|one| one.service == service);
+    let count = u32::try_from(own.count()).unwrap_or(u32::MAX);
+    let up = Up {
+        no_recreate: true,
+        scale: vec![(service.to_owned(), count)],
+        ..Up::default()
+    };
+    let mut services = needed.clone();
+    services.insert(service.to_owned());
+    has_come(service, &change::apply(loaded, &status, &up, services)?)
+}
+
+fn has_come(service: &str, needed: &Ended) -> Result<(), Failure> {
+    if needed.code == 0 {
+        return Ok(());
+    }
+    let why = format!("error: {service} was not run: what it depends on did not come up");
+    Err(Failure::new(Code::Failed, why))
 }
 
 /// Brings the lab up with these services alone.

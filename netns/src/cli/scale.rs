@@ -35,7 +35,7 @@ pub(super) struct Scale {
 }
 
 pub(super) fn run(global: &Global, options: &Scale) -> Result<u8, Failure> {
-    let loaded = project::load(global)?;
+    let loaded = project::load_with(global, options.scale.iter().map(|(name, _)| name))?;
     if !loaded.state.is_up() {
         return Err(project::not_up(&loaded.state));
     }

@@ -131,7 +131,8 @@ impl Default for Up {
 
 pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     let inherited = launch::inherited_descriptors();
-    bring_up(global, project::load(global)?, up, inherited)
+    let loaded = project::load_with(global, &up.services)?;
+    bring_up(global, loaded, up, inherited)
 }
 
 /// Brings up what has been read already; `inherited` are the descriptors that were open before.
@@ -142,7 +143,7 @@ pub(super) fn bring_up(
     inherited: Vec<RawFd>,
 ) -> Result<u8, Failure> {
     let services = change::selected(&loaded.project, &up.services, up.no_deps)?;
-    let Loaded { project, state } = &loaded;
+    let Loaded { project, state, .. } = &loaded;
     let mut scale: BTreeMap<String, u32> = up.scale.iter().cloned().collect();
     let others = project
         .services
@@ -167,7 +168,7 @@ pub(super) fn bring_up(
         }
         return on_running(&loaded, &status, up, services);
     }
-    let Loaded { project, state } = loaded;
+    let Loaded { project, state, .. } = loaded;
     doctor::preflight(&project, &state)?;
     let reserved = listen::reserve(&project, &plan)
         .map_err(|found| Failure::new(Code::Environment, project::diagnostics(&found)))?;

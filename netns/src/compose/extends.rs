@@ -6,7 +6,7 @@ use super::node::{Key, Node, Value};
 use super::reader::Reader;
 
 /// The profiles that are on, separated by commas; `*` is all of them.
-const PROFILES: &str = "COMPOSE_PROFILES";
+pub const PROFILES: &str = "COMPOSE_PROFILES";
 
 impl Reader<'_> {
     /// Lays every service that `extends` another one of the file on top of it.
@@ -94,11 +94,9 @@ impl Reader<'_> {
         entries[index].1 = merged;
     }
 
-    /// Whether a service is on: one without `profiles` always, else when one of them is.
-    pub(super) fn is_on(&mut self, service: &Node) -> bool {
-        let Some(node) = service.get("profiles") else {
-            return true;
-        };
+    /// The profiles of a service, if none of them is on; one without `profiles` is always on.
+    pub(super) fn off(&mut self, service: &Node) -> Option<Vec<String>> {
+        let node = service.get("profiles")?;
         let on: BTreeSet<&str> = self
             .env
             .get(PROFILES)
@@ -109,9 +107,8 @@ impl Reader<'_> {
             .iter()
             .filter_map(|item| self.text(item, "profiles"))
             .collect();
-        profiles.is_empty()
-            || profiles
-                .iter()
-                .any(|profile| on.contains(profile) || on.contains("*"))
+        let is_on = |profile: &&str| on.contains(profile) || on.contains("*");
+        let is_off = !profiles.is_empty() && !profiles.iter().any(is_on);
+        is_off.then(|| profiles.into_iter().map(str::to_owned).collect())
     }
 }

@@ -106,7 +106,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let is_on = !self.off.contains(name) && self.is_service(item.at, name, "a flow names");
+        let is_on = !self.off.contains_key(name) && self.is_service(item.at, name, "a flow names");
         is_on.then(|| name.to_owned())
     }
 }

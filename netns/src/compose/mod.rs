@@ -43,19 +43,20 @@ mod values;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Source, Span};
+pub use extends::PROFILES;
 pub use model::*;
 pub use render::{canonical, canonical_yaml};
 pub use swarm::{Contents, Find, Found, generate, swarm};
 pub use units::byte_size;
 pub use yaml::to_yaml;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use docker_only::Scope;
 use gather::gather;
 use interpolate::Variables;
-use node::{Key, Node, Value};
+use node::{Node, Value};
 use reader::Reader;
 use services::Declared;
 
@@ -166,12 +167,15 @@ impl Reader<'_> {
                 "add at least one under `services`",
             );
         }
-        let (on, off): (Vec<_>, Vec<_>) = entries.iter().partition(|(_, node)| self.is_on(node));
-        let names = |entries: Vec<&(Key, Node)>| -> BTreeSet<String> {
-            entries.iter().map(|(key, _)| key.name.clone()).collect()
-        };
-        self.off = names(off);
-        self.services = names(on.clone());
+        let mut on = Vec::new();
+        for entry in entries {
+            let (key, node) = entry;
+            match self.off(node) {
+                Some(profiles) => drop(self.off.insert(key.name.clone(), profiles)),
+                None => on.push(entry),
+            }
+        }
+        self.services = on.iter().map(|(key, _)| key.name.clone()).collect();
         if on.len() > MOST_SERVICES {
             self.error(
                 on[MOST_SERVICES].0.at,
@@ -232,6 +236,7 @@ impl Reader<'_> {
             name: project_name(&name),
             dir: self.dir.to_owned(),
             services,
+            off: self.off.clone(),
             networks,
             volumes,
             secrets,

@@ -24,6 +24,9 @@ pub struct Project {
     pub dir: PathBuf,
     /// The services by name.
     pub services: BTreeMap<String, Service>,
+    /// The services that are off, each with its profiles, none of which is on.
+    #[serde(skip)]
+    pub off: BTreeMap<String, Vec<String>>,
     /// The networks by name; each is a tier with a bridge of its own.
     pub networks: BTreeMap<String, Network>,
     /// Names of the declared volumes.

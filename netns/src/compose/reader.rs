@@ -20,7 +20,7 @@ pub(super) struct Reader<'a> {
     /// The services that are on.
     pub(super) services: BTreeSet<String>,
     /// The services that are off, because none of their profiles is on.
-    pub(super) off: BTreeSet<String>,
+    pub(super) off: BTreeMap<String, Vec<String>>,
     /// Ports published so far.
     pub(super) published: usize,
     /// What is wrong so far.
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
             dir,
             for_swarm: false,
             services: BTreeSet::new(),
-            off: BTreeSet::new(),
+            off: BTreeMap::new(),
             published: 0,
             found: Vec::new(),
             warned: Vec::new(),
@@ -133,7 +133,7 @@ impl Reader<'_> {
         if self.services.contains(name) {
             return true;
         }
-        if self.off.contains(name) {
+        if self.off.contains_key(name) {
             self.error(
                 at,
                 format!("{what} `{name}`, whose profiles are off"),

@@ -84,7 +84,7 @@ impl Reader<'_> {
         let mut present = Vec::new();
         let mut omitted = Vec::new();
         for (name, raw, read) in pairs(raw.get("services"), read.get("services")) {
-            if self.off.contains(name) {
+            if self.off.contains_key(name) {
                 omitted.push(format!("service {name}: none of its profiles is on"));
                 continue;
             }

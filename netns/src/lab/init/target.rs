@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::hand::Hand;
 use super::machine::Machine;
 use crate::columns::choice;
-use crate::compose::{self, Attachment, Project, Source};
+use crate::compose::{self, Attachment, Flow, Peer, Policy, Project, Source};
 use crate::kernel::cgroup::LabGroups;
 use crate::lab::build::Binaries;
 use crate::lab::protocol::{Change, FileNow, Recreate};
@@ -104,10 +104,21 @@ impl Standing {
         }
     }
 
-    /// The file as it is now, but for services that were not asked for: they stay as they are.
+    /// The file as it is now, but for services that were not asked for, or whose profiles are off by now: they stay as they are.
     fn with_the_others(&self, mut project: Project, change: &Change) -> Project {
+        if let (Policy::Flows(now), Policy::Flows(before)) =
+            (&mut project.policy, &self.project.policy)
+        {
+            let off = &project.off;
+            let stays = |flow: &&Flow| {
+                off.contains_key(&flow.to)
+                    || matches!(&flow.from, Peer::Service(name) if off.contains_key(name))
+            };
+            now.extend(before.iter().filter(stays).cloned());
+        }
         for (name, service) in &self.project.services {
-            if change.services.contains(name) || !project.services.contains_key(name) {
+            let is_there = project.services.contains_key(name) || project.off.contains_key(name);
+            if change.services.contains(name) || !is_there {
                 continue;
             }
             if let Attachment::Tier { tier, .. } = &service.attachment

@@ -1,6 +1,7 @@
 //! What files of others say: small files, each with something that Docker knows, run or refused or told.
 
 mod filled;
+mod profiles;
 
 use std::path::PathBuf;
 
@@ -70,6 +71,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .step(
             "a database is healthy when it has been filled, not while it is",
             filled::healthy(setting),
+        )
+        .await;
+    steps
+        .step(
+            "a service that is named needs no profile, and is left alone by who does not name it",
+            profiles::turn_on(setting),
         )
         .await;
     steps
