@@ -1,10 +1,13 @@
 //! Which Compose files are meant: those that are named, those of `COMPOSE_FILE`, or those that are found here or above.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::args::Global;
 use super::failure::{Code, Failure};
+use super::project::{bad_file, env_files, environment};
 use super::terminal::say;
+use crate::compose;
 
 /// The names that are looked for, in this order (the Compose Specification, "Compose file").
 const NAMES: [&str; 4] = [
@@ -31,17 +34,13 @@ pub(super) fn files(global: &Global) -> Result<Vec<PathBuf>, Failure> {
     if !global.files.is_empty() {
         return Ok(global.files.clone());
     }
-    let separator = std::env::var(SEPARATOR).unwrap_or_else(|_| ":".to_owned());
-    let named = std::env::var(FILES).unwrap_or_default();
-    let named: Vec<PathBuf> = named
-        .split(separator.as_str())
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
-        .collect();
+    let here = std::env::current_dir()?;
+    let variables = compose::variables(&here, &env_files(global), &environment(global))
+        .map_err(|found| bad_file(&found))?;
+    let named = of_variables(&variables);
     if !named.is_empty() {
         return Ok(named);
     }
-    let here = std::env::current_dir()?;
     let found = here.ancestors().find_map(|folder| in_folder(folder, &here));
     found.ok_or_else(|| {
         Failure::new(
@@ -53,6 +52,14 @@ pub(super) fn files(global: &Global) -> Result<Vec<PathBuf>, Failure> {
             ),
         )
     })
+}
+
+/// Those that the variables name, of the environment or, as in Compose, of the `.env` here.
+fn of_variables(variables: &BTreeMap<String, String>) -> Vec<PathBuf> {
+    let separator = variables.get(SEPARATOR).map_or(":", String::as_str);
+    let named = variables.get(FILES).map_or("", String::as_str);
+    let named = named.split(separator).filter(|path| !path.is_empty());
+    named.map(PathBuf::from).collect()
 }
 
 /// The file of a folder and what overrides it, as seen from `here`; one of each, as in Compose, whatever else there is.
@@ -76,6 +83,24 @@ fn in_folder(folder: &Path, here: &Path) -> Option<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_name_files_and_what_separates_them() {
+        let of = |pairs: &[(&str, &str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()));
+            of_variables(&pairs.collect())
+        };
+        assert!(of(&[("COMPOSE_FILE", "")]).is_empty());
+        let both = ["a.yaml", "b:c.yaml"].map(PathBuf::from);
+        let separated = [
+            ("COMPOSE_FILE", "a.yaml;b:c.yaml"),
+            ("COMPOSE_PATH_SEPARATOR", ";"),
+        ];
+        assert_eq!(of(&separated), both);
+        assert_eq!(of(&[("COMPOSE_FILE", "a.yaml:")]), both[..1]);
+    }
 
     #[test]
     fn what_lies_beside_a_file_overrides_it() {

@@ -199,7 +199,7 @@ pub(super) fn base(global: &Global) -> PathBuf {
 }
 
 /// The files with variables that are named, if any.
-fn env_files(global: &Global) -> Vec<PathBuf> {
+pub(super) fn env_files(global: &Global) -> Vec<PathBuf> {
     if !global.env_file.is_empty() {
         return global.env_file.clone();
     }
@@ -208,7 +208,8 @@ fn env_files(global: &Global) -> Vec<PathBuf> {
     named.map(PathBuf::from).collect()
 }
 
-fn environment(global: &Global) -> BTreeMap<String, String> {
+/// The variables that a Compose file is read with, but for those of `.env`.
+pub(super) fn environment(global: &Global) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();

@@ -47,12 +47,28 @@ pub(super) fn gather(
         .ok()
         .and_then(|path| path.parent().map(normal))
         .unwrap_or_else(|| PathBuf::from("/"));
-    let mut variables = BTreeMap::new();
     let mut warnings = Vec::new();
+    let variables = variables(&dir, env_files, env, &mut warnings)?;
+    Ok(Gathered {
+        sources,
+        dir,
+        variables,
+        warnings,
+    })
+}
+
+/// The caller's variables, which win, and those of `env_files`; where none is named, of a `.env` in `dir`.
+pub(super) fn variables(
+    dir: &Path,
+    env_files: &[PathBuf],
+    env: &BTreeMap<String, String>,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<BTreeMap<String, String>, Vec<Diagnostic>> {
+    let mut variables = BTreeMap::new();
     if env_files.is_empty() {
         let dotenv = dir.join(".env");
         match text_of(&dotenv) {
-            Ok(text) => assignments(dotenv, text, env, &mut variables, &mut warnings)?,
+            Ok(text) => assignments(dotenv, text, env, &mut variables, warnings)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 return Err(unreadable(
@@ -66,18 +82,13 @@ pub(super) fn gather(
     for path in env_files {
         let text = text_of(path)
             .map_err(|error| unreadable(path, &error, "name another with --env-file"))?;
-        assignments(path.clone(), text, env, &mut variables, &mut warnings)?;
+        assignments(path.clone(), text, env, &mut variables, warnings)?;
     }
     variables.extend(
         env.iter()
             .map(|(name, value)| (name.clone(), value.clone())),
     );
-    Ok(Gathered {
-        sources,
-        dir,
-        variables,
-        warnings,
-    })
+    Ok(variables)
 }
 
 fn unreadable(path: &Path, error: &io::Error, remedy: &str) -> Vec<Diagnostic> {

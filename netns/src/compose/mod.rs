@@ -81,6 +81,18 @@ pub fn load(
     Ok(project)
 }
 
+/// The variables that [`load`] would read with a first file in `dir`.
+///
+/// # Errors
+/// When a file with variables cannot be read; never empty.
+pub fn variables(
+    dir: &Path,
+    env_files: &[PathBuf],
+    env: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Vec<Diagnostic>> {
+    gather::variables(dir, env_files, env, &mut Vec::new())
+}
+
 /// The pure part of [`load`] (but for `env_file`): `dir` is what relative paths start from.
 ///
 /// # Errors

@@ -26,6 +26,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             broken(setting),
         )
         .await;
+    steps
+        .step(
+            "a .env names the files and the project, and the environment wins over it",
+            dotenv(setting),
+        )
+        .await;
 }
 
 async fn nowhere(setting: &Setting) -> Result<()> {
@@ -74,6 +80,26 @@ async fn broken(setting: &Setting) -> Result<()> {
     std::fs::write(&file, text.replace("entrypoint", "entrypiont"))?;
     exits(0, inside(setting, &folder, &["down"])).await?;
     lab.refused(1, &["ps"]).await.map(drop)
+}
+
+async fn dotenv(setting: &Setting) -> Result<()> {
+    let folder = setting.folder("dotenv")?;
+    for name in ["one", "other", "third"] {
+        let file = format!("services: {{ {name}: {SERVICE} }}\n");
+        std::fs::write(folder.join(name).with_extension("yaml"), file)?;
+    }
+    let variables = "COMPOSE_PROJECT_NAME=so-called\nCOMPOSE_FILE=one.yaml:other.yaml\n";
+    std::fs::write(folder.join(".env"), variables)?;
+    let services = ["config", "--services"];
+    let told = exits(0, inside(setting, &folder, &services)).await?;
+    ensure!(told.trim_end().ends_with(": 0\none\nother"), "{told}");
+    let told = exits(0, inside(setting, &folder, &["config"])).await?;
+    ensure!(told.contains("\nname: so-called\n"), "{told}");
+    let mut third = inside(setting, &folder, &services);
+    third.env("COMPOSE_FILE", "third.yaml");
+    let told = exits(0, third).await?;
+    ensure!(told.trim_end().ends_with(": 0\nthird"), "{told}");
+    Ok(())
 }
 
 fn asked(setting: &Setting, arguments: &[&str]) -> Command {
