@@ -105,7 +105,7 @@ pub(super) fn run(global: &Global, exec: &Exec) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
     let tty = !exec.no_tty && !exec.detach && is_terminal();
     let request = Request::Exec(exec.request(tty));
-    stream(&state, request, tty, exec.detach)
+    stream(&state, request, tty, exec.detach, Patience::Endless)
 }
 
 /// The variables that were asked for, and on a terminal its kind.
@@ -128,12 +128,22 @@ pub(super) fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
+/// What a caller does who is told to end, while the program goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Tells the program so, however often.
+    Endless,
+    /// The third time ends the program by `SIGKILL`.
+    ForThree,
+}
+
 /// Asks for a program on the caller's own streams, or a terminal when there is to be one, and stays with it to its end.
 pub(super) fn stream(
     state: &StateDir,
     request: Request,
     tty: bool,
     detach: bool,
+    patience: Patience,
 ) -> Result<u8, Failure> {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let control = state.control();
@@ -151,7 +161,7 @@ pub(super) fn stream(
     };
     let signals = signals()?;
     let mut pty = master.map(Pty::of).transpose()?;
-    let reply = accompany(&mut client, &signals, &mut pty)?;
+    let reply = accompany(&mut client, &signals, &mut pty, patience)?;
     drop(pty);
     match reply {
         Some(Reply::Exited { code }) => Ok(u8::try_from(code).unwrap_or(Code::Failed as u8)),
@@ -187,7 +197,9 @@ fn accompany(
     client: &mut Client,
     signals: &SignalFd,
     pty: &mut Option<Pty>,
+    with_signals: Patience,
 ) -> io::Result<Option<Reply>> {
+    let mut heard = 0;
     let stdin = io::stdin();
     let (mut typing, mut showing) = (true, true);
     // A program may be silent for as long as it likes, but a lab that starts none is to be noticed.
@@ -220,7 +232,14 @@ fn accompany(
         }
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
         while let Ok(Some(received)) = signals.read_signal() {
-            pass_on(client, pty.as_ref(), received.ssi_signo)?;
+            let mut signal = received.ssi_signo;
+            if [Signal::SIGINT as u32, Signal::SIGTERM as u32].contains(&signal) {
+                heard += 1;
+                if with_signals == Patience::ForThree && heard >= 3 {
+                    signal = Signal::SIGKILL as u32;
+                }
+            }
+            pass_on(client, pty.as_ref(), signal)?;
         }
         if let Some(pty) = pty {
             if ready.get(2) == Some(&true) {

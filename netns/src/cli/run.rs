@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::args::{Global, variable};
-use super::exec::{is_terminal, stream, variables};
+use super::exec::{Patience, is_terminal, stream, variables};
 use super::failure::{Code, Failure};
 use super::project::Loaded;
 use super::pty::window;
@@ -32,6 +32,11 @@ reaches its own service where a flow leads from that to itself, or the file has
 no x-flows; else `exec` runs a client beside the server.
 What the service depends on is started if it does not run, with the lab itself
 if that is not up, and goes on afterwards: `down` ends it.
+
+It has a name, SERVICE-run-N or --name: `ps -a`, top and stats show it; exec, cp,
+stop and kill take it. What it prints is for the caller and in no log. SIGINT and
+SIGTERM are passed on; the third ends it by SIGKILL. Ctrl-C at a terminal of its
+own is the program's: where that does not heed it, `netns-setup kill` does.
 
 Examples:
   netns-setup run -e LOG=debug order-service
@@ -109,7 +114,7 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
         cwd: run.workdir.clone(),
         terminal: tty.then(window),
     });
-    stream(&state, request, tty, false)
+    stream(&state, request, tty, false, Patience::ForThree)
 }
 
 /// Has the lab that runs read the file with a service whose profiles were off, and start what that depends on.

@@ -70,7 +70,7 @@ struct Row<'a> {
 pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
     // Checks the names, and says which there are.
-    let status = ps::status(&state)?;
+    let status = ps::with_one_offs(ps::status(&state)?);
     let names: Vec<String> = ps::chosen(&status, &stats.services)?
         .into_iter()
         .map(|instance| instance.name.clone())

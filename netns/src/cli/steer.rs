@@ -89,7 +89,8 @@ pub(super) fn ask(
     each: &mut dyn FnMut(&str, i32) -> bool,
 ) -> Result<Ended, Failure> {
     let status = ps::status(state)?;
-    let names = status.instances.iter().map(|instance| &instance.name);
+    let names = status.instances.iter().chain(&status.one_offs);
+    let names = names.map(|instance| &instance.name);
     let printer = Printer::new(names.chain(more).map(String::as_str));
     let mut client = Client::ask(&state.control(), request, fds)?;
     while let Some(reply) = client.reply()? {

@@ -31,7 +31,7 @@ pub(super) struct Top {
 
 pub(super) fn run(global: &Global, top: &Top) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
-    let status = ps::status(&state)?;
+    let status = ps::with_one_offs(ps::status(&state)?);
     let chosen = ps::chosen(&status, &top.services)?;
     let all = processes::by_namespace();
     let up_for = fs::read_to_string("/proc/uptime").unwrap_or_default();

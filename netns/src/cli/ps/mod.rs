@@ -47,7 +47,8 @@ or stopping), exited (completed, failed or stopped), restarting, created
 words do as well: waiting, starting, healthy, unhealthy, completed, failed,
 stopping, stopped.")]
 pub(super) struct Ps {
-    /// Those that have completed or were stopped as well, and every note
+    /// Those that have completed or were stopped as well, one-off instances
+    /// (`run`), and every note
     #[arg(short, long)]
     pub all: bool,
     /// Names of instances only
@@ -78,6 +79,14 @@ pub(super) struct Ps {
 pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
     let mut status = status(&state)?;
+    let one_offs = status.one_offs.iter();
+    if ps.all
+        || one_offs
+            .map(|one| &one.name)
+            .any(|name| ps.wanted.contains(name))
+    {
+        status = with_one_offs(status);
+    }
     let mut instances: Vec<InstanceStatus> =
         chosen(&status, &ps.wanted)?.into_iter().cloned().collect();
     let states = [&ps.status[..], &ps.filter].concat();
@@ -118,6 +127,12 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
         say(&format!("{what} and not shown; see `ps --all`"));
     }
     Ok(0)
+}
+
+/// The one-off instances as instances among the others.
+pub(super) fn with_one_offs(mut status: Status) -> Status {
+    status.instances.append(&mut status.one_offs);
+    status
 }
 
 /// Completed, or stopped on purpose.
@@ -168,7 +183,9 @@ pub(super) fn status(state: &StateDir) -> Result<Status, Failure> {
     match reply {
         Some(Reply::Status(mut status)) => {
             let host_pids = host_pids(status.pid);
-            for instance in &mut status.instances {
+            let status_of_all = &mut *status;
+            let all = status_of_all.instances.iter_mut();
+            for instance in all.chain(&mut status_of_all.one_offs) {
                 instance.pid = instance
                     .lab_pid
                     .and_then(|pid| host_pids.get(&pid).copied());

@@ -67,6 +67,7 @@ fn without(
 fn row(status: &Status, instance: &InstanceStatus, briefly: bool, paint: Paint) -> Vec<String> {
     let dash = || "-".to_owned();
     let published = ports::of(status, &instance.service);
+    let is_one_off = instance.index == 0; // nobody is led to it
     vec![
         instance.name.clone(),
         state(paint, instance),
@@ -78,6 +79,7 @@ fn row(status: &Status, instance: &InstanceStatus, briefly: bool, paint: Paint) 
         instance.restarts.to_string(),
         // Of what does not run nothing answers.
         match (instance.uptime_ms, briefly) {
+            _ if is_one_off => String::new(),
             (None, _) => String::new(),
             (Some(_), true) => ports::brief(published),
             (Some(_), false) => ports::whole(published),
@@ -155,6 +157,7 @@ mod tests {
                 port(Some([127, 0, 0, 1]), 3001, 3001),
             ],
             uplink: None,
+            one_offs: Vec::new(),
             instances: vec![
                 instance("api-gateway", InstanceState::Healthy, Some(346_000)),
                 instance("service-registry", InstanceState::Healthy, Some(346_000)),

@@ -262,6 +262,7 @@ impl Keeper {
                 _ => Goal::Now,
             },
             about: Some(about),
+            one_offs: BTreeSet::new(),
             began,
         });
         // At once: what rests and is about to be started stands as wanted, or failed, between the two.

@@ -139,7 +139,7 @@ async fn converse(
                 answer: sender,
             });
             let reply = match answer.await {
-                Ok(Ok(located)) => exec(&mut stream, located, fds, &reaper).await?,
+                Ok(Ok(located)) => exec(&mut stream, located, fds, &reaper, |_| ()).await?,
                 Ok(Err(message)) => refusal(message),
                 Err(_) => return Ok(()),
             };

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::allotment::Allotment;
 use super::change::{Asked, Guests, Work};
-use super::instance;
+use super::hand::Hand;
 use super::invocation;
 use super::keeper::Keeper;
 use super::serve::{Located, Place};
 use super::target::no_service;
-use crate::lab::protocol::{Exec, Reply, Run};
+use crate::lab::protocol::{Exec, InstanceState, Reply, Run};
+use crate::lab::supervise::Event;
 use crate::plan::{Guest, ROUTER, WORLD};
 
 impl Keeper {
@@ -66,8 +66,10 @@ impl Keeper {
 
     /// The one-off instance has ended.
     pub(super) fn dismiss(&mut self, name: String) {
+        self.departed(&name);
         let (replies, _) = unbounded_channel(); // nobody waits for it
         self.ask(Guests::Dismiss(name), replies);
+        self.take(Event::Tick);
     }
 
     fn ask(&mut self, guests: Guests, replies: UnboundedSender<Reply>) {
@@ -81,7 +83,7 @@ impl Keeper {
     }
 
     /// How the one-off instance is run: as its service, but for what was asked for.
-    pub(super) fn host(&self, name: &str, run: Run) -> Result<Located, String> {
+    pub(super) fn host(&mut self, name: &str, run: Run) -> Result<Located, String> {
         let service = self.lab.project.services.get(&run.service);
         let (Some(service), Some(planned)) = (service, self.lab.plan.instance(name)) else {
             return Err(format!("{name} has gone"));
@@ -93,19 +95,17 @@ impl Keeper {
             service.working_dir = run.cwd;
         }
         let machine = self.lab.machine();
-        let mut spec = instance::sandbox(&service, planned, &machine);
+        let mut hand = Hand::new(&service, planned, &machine);
+        let mut spec = (*hand.spec).clone();
         spec.terminal = run.terminal;
         let network = self.starter.network.namespace(name);
-        let allotment = machine
-            .groups
-            .map(|groups| Allotment::new(groups, name, &service.limits));
+        let network = network.map_err(|error| error.to_string())?;
+        let allotment = hand.allotment.clone();
+        hand.shown = InstanceState::Starting;
+        self.one_offs.insert(name.to_owned(), hand);
         Ok(Located {
             spec: invocation::program(&spec, Exec::default()),
-            place: Place::Own(
-                network.map_err(|error| error.to_string())?,
-                Box::new(spec),
-                allotment,
-            ),
+            place: Place::Own(network, Box::new(spec), allotment),
             detach: false,
         })
     }

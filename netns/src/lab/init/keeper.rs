@@ -36,6 +36,8 @@ pub(super) struct Keeper {
     pub(super) clock: Clock,
     pub(super) supervisor: Supervisor,
     pub(super) hands: BTreeMap<Id, Hand>,
+    /// One-off instances, by name.
+    pub(super) one_offs: BTreeMap<String, Hand>,
     pub(super) starter: Starter,
     pub(super) listeners: Vec<Listener>,
     pub(super) journal: Journal,
@@ -75,6 +77,7 @@ impl Keeper {
             clock,
             supervisor,
             hands,
+            one_offs: BTreeMap::new(),
             starter,
             listeners: vec![Listener::of_everything(to_launcher)],
             journal: Journal::default(),
@@ -170,6 +173,8 @@ impl Keeper {
             Message::Host { name, run, answer } => {
                 let _ = answer.send(self.host(&name, run));
             }
+            Message::Arrived { name, pid } => self.arrived(&name, pid),
+            Message::Overdue { name, pid } => self.overdue(&name, pid),
             Message::Dismiss(name) => self.dismiss(name),
             Message::Locate { exec, answer } => {
                 let _ = answer.send(self.locate(exec));

@@ -1,5 +1,7 @@
 //! Whoever listens to the lab, what each waits for, and what it is told when that has come about.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::keeper::Keeper;
@@ -32,6 +34,8 @@ pub(super) struct Listener {
     pub(super) to: UnboundedSender<Reply>,
     /// Of which instances; `None`: of all.
     pub(super) about: Option<Ids>,
+    /// One-off instances that are to have ended as well.
+    pub(super) one_offs: BTreeSet<String>,
     pub(super) goal: Goal,
     /// How many instances the request has changed.
     pub(super) touched: usize,
@@ -44,6 +48,7 @@ impl Listener {
         Self {
             to,
             about: None,
+            one_offs: BTreeSet::new(),
             goal: Goal::End,
             touched: 0,
             began: Time::ZERO,
@@ -102,7 +107,9 @@ impl Keeper {
                     .supervisor
                     .slots()
                     .any(|(id, slot)| listener.is_about(id) && slot.is_busy());
-                (!busy).then(|| listener.done(now))
+                let mut one_offs = listener.one_offs.iter();
+                let stay = one_offs.any(|name| self.one_offs.contains_key(name));
+                (!busy && !stay).then(|| listener.done(now))
             }
             Goal::Up { until } => match self.supervisor.verdict(|id| listener.is_about(id)) {
                 Verdict::Ready if self.are_shown(listener) => Some(listener.done(now)),

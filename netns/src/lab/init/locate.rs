@@ -19,6 +19,7 @@ impl Keeper {
             .by_name()
             .into_iter()
             .filter(|hand| [&hand.planned.name, &hand.planned.service].contains(&&exec.target))
+            .chain(self.one_offs.get(&exec.target))
             .collect();
         if named.is_empty() && self.lab.held.is_some() {
             // Nothing runs, but its network may be there.
@@ -57,7 +58,7 @@ impl Keeper {
 
     /// That nothing has the name, and what would do: where a program of the machine runs, a network is enough.
     fn unknown(&self, exec: &Exec) -> String {
-        let hands = self.by_name().into_iter();
+        let hands = self.by_name().into_iter().chain(self.one_offs.values());
         let places = hands
             .filter(|hand| exec.privileged || hand.pid.is_some())
             .map(|hand| hand.planned.name.as_str())

@@ -21,6 +21,7 @@ mod locate;
 mod machine;
 mod network;
 mod official;
+mod one_off;
 mod prepare;
 mod process;
 mod program;

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -52,7 +53,13 @@ pub(super) async fn one_off(
         answer,
     });
     let reply = match hosted.await {
-        Ok(Ok(located)) => exec(stream, located, fds, reaper).await,
+        Ok(Ok(located)) => {
+            let arrived = |pid| {
+                let name = name.clone();
+                let _ = messages.send(Message::Arrived { name, pid }); // the main task is gone only when the lab ends
+            };
+            exec(stream, located, fds, reaper, arrived).await
+        }
         Ok(Err(message)) => Ok(refusal(message)),
         Err(_) => Ok(refusal("the lab ended".to_owned())),
     };
@@ -60,12 +67,13 @@ pub(super) async fn one_off(
     reply
 }
 
-/// Runs the program on the caller's own descriptors; passes signals on; kills it when the caller goes away.
+/// Runs the program on the caller's own descriptors, says when it `runs`; passes signals on; kills it when the caller goes away.
 pub(super) async fn exec(
     stream: &mut UnixStream,
     located: Located,
     fds: Vec<OwnedFd>,
     reaper: &Reaper,
+    runs: impl FnOnce(Pid),
 ) -> io::Result<Reply> {
     let Ok([stdin, stdout, stderr]) = <[OwnedFd; STREAMS]>::try_from(fds) else {
         return Ok(refusal(
@@ -110,6 +118,7 @@ pub(super) async fn exec(
         }
     };
     let pid = program.pid;
+    runs(pid);
     // Its group is given back by whoever hears of its end, whatever becomes of this connection.
     let mut end = tokio::spawn(async move {
         let exit = program.end.await;

@@ -78,6 +78,16 @@ pub(super) enum Message {
         run: Run,
         answer: oneshot::Sender<Result<Located, String>>,
     },
+    /// Its program runs.
+    Arrived {
+        name: String,
+        pid: Pid,
+    },
+    /// It was asked to end, and its time for that is over.
+    Overdue {
+        name: String,
+        pid: Pid,
+    },
     /// It has ended.
     Dismiss(String),
     /// What a change comes to has been found out.

@@ -103,6 +103,7 @@ impl Keeper {
                     })
                 }),
             instances,
+            one_offs: self.one_off_statuses(now),
         };
         Unread { status, sources }
     }

@@ -20,6 +20,18 @@ struct Order {
     goal: Goal,
 }
 
+impl Order {
+    /// Of supervised instances nothing is asked.
+    fn of_nothing() -> Self {
+        Self {
+            events: Vec::new(),
+            touched: 0,
+            about: Ids::new(),
+            goal: Goal::Rest,
+        }
+    }
+}
+
 impl Keeper {
     /// Does as asked, or says why not before anything is touched.
     pub(super) fn steer(
@@ -29,13 +41,24 @@ impl Keeper {
         wait: Option<Duration>,
         to: UnboundedSender<Reply>,
     ) {
-        match self.order(steer, services, wait) {
+        let (one_offs, others) = match self.one_offs_of(steer, services) {
+            Ok(told_apart) => told_apart,
+            Err(message) => return drop(to.send(Reply::refusal(message, None))),
+        };
+        let order = match others.is_empty() && !one_offs.is_empty() {
+            true => Ok(Order::of_nothing()),
+            false => self.order(steer, &others, wait),
+        };
+        match order {
             Ok(order) => {
+                let touched = order.touched + one_offs.len();
+                let one_offs = self.end_one_offs(steer, one_offs);
                 self.listeners.push(Listener {
                     to,
                     about: Some(order.about),
+                    one_offs,
                     goal: order.goal,
-                    touched: order.touched,
+                    touched,
                     began: self.clock.now(),
                 });
                 for event in order.events {

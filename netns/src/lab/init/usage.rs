@@ -35,7 +35,8 @@ impl Keeper {
                 .find(|(_, slot)| slot.unit.name == name)
                 .map_or(0, |(_, slot)| slot.restarts)
         };
-        let instances = self.by_name().into_iter().map(|hand| Measured {
+        let instances = self.by_name().into_iter().chain(self.one_offs.values());
+        let instances = instances.map(|hand| Measured {
             name: hand.planned.name.clone(),
             service: hand.planned.service.clone(),
             restarts: restarts(&hand.planned.name),

@@ -45,6 +45,9 @@ pub struct Status {
     pub uplink: Option<Box<UplinkStatus>>,
     /// The instances, by service and index.
     pub instances: Vec<InstanceStatus>,
+    /// One-off instances that run, by name; their index is 0.
+    #[serde(default)]
+    pub one_offs: Vec<InstanceStatus>,
 }
 
 /// The pair of interfaces between the host and a lab that root runs.

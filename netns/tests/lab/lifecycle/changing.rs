@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use netns_setup::lab::protocol::{Envelope, Request, VERSION, line};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
@@ -58,6 +60,64 @@ pub(super) async fn one_off(lab: &Lab<'_>) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// While it runs it is seen, entered and ended by its name; the third signal to its caller ends it too.
+pub(super) async fn one_off_by_name(lab: &Lab<'_>) -> Result<()> {
+    let deaf = "trap '' TERM; : > /tmp/ready; while :; do sleep 0.1; done";
+    let run = ["run", "-T", "--no-deps", "--entrypoint", "/bin/sh"];
+    let start = |name: &'static str, script: &'static str| {
+        lab.spawn(&[&run[..], &["--name", name, "web", "-c", script]].concat())
+    };
+    let is_ready = |name: &'static str| async move {
+        test_support::eventually("the one-off instance can be entered", || async {
+            let ready = lab.exec(name, &["test", "-e", "/tmp/ready"]).await?;
+            ensure!(ready.status.success(), "{}", said(&ready));
+            Ok(())
+        })
+        .await
+    };
+    let mut first = start("first", deaf)?;
+    is_ready("first").await?;
+    let plain = lab.expect(&["ps", "-q"]).await?;
+    let all = lab.expect(&["ps", "-a", "-q"]).await?;
+    ensure!(
+        !plain.contains("first\n") && all.contains("first\n"),
+        "{plain}{all}"
+    );
+    for verb in [&["top", "first"][..], &["stats", "--no-stream", "first"]] {
+        let shown = lab.expect(verb).await?;
+        ensure!(shown.contains("first"), "{shown}");
+    }
+    lab.refused(1, &["restart", "first"]).await?;
+    lab.expect(&["stop", "-t", "0.1", "first"]).await?;
+    ensure!(first.wait().await?.code() == Some(137), "stop first");
+    let mut second = start("second", deaf)?;
+    is_ready("second").await?;
+    lab.expect(&["kill", "second"]).await?;
+    ensure!(second.wait().await?.code() == Some(137), "kill second");
+    let counts = "trap 'echo >> /tmp/heard' INT TERM; : > /tmp/heard; : > /tmp/ready; while :; do sleep 0.1; done";
+    let mut third = start("third", counts)?;
+    is_ready("third").await?;
+    let pid = i32::try_from(third.id().context("its pid")?)?;
+    for (signal, heard) in [(Signal::SIGINT, 1), (Signal::SIGTERM, 2)] {
+        kill(Pid::from_raw(pid), signal)?;
+        test_support::eventually("the program hears of it", || async {
+            let told = lab.exec("third", &["wc", "-l", "/tmp/heard"]).await?;
+            ensure!(
+                said(&told).contains(&format!("{heard} /")),
+                "{}",
+                said(&told)
+            );
+            Ok(())
+        })
+        .await?;
+    }
+    kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+    ensure!(third.wait().await?.code() == Some(137), "three signals");
+    let all = lab.expect(&["ps", "-a", "-q"]).await?;
+    ensure!(!all.contains("third"), "{all}");
+    Ok(())
 }
 
 pub(super) async fn one_off_alone(lab: &Lab<'_>) -> Result<()> {

@@ -129,6 +129,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .await;
     steps
         .step(
+            "a one-off instance is seen, entered and ended by its name",
+            changing::one_off_by_name(&lab),
+        )
+        .await;
+    steps
+        .step(
             "up applies what has changed, and nothing else",
             changing::changed(&lab, &file),
         )
