@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    completion, config, cp, doctor, down, events, exec, kill, logs, ls, port, project, ps, restart,
-    run, scale as scaling, secret, start, stats, stop, top, up, version, wait,
+    completion, config, cp, doctor, down, events, exec, kill, logs, ls, pause, port, project, ps,
+    restart, run, scale as scaling, secret, start, stats, stop, top, up, version, wait,
 };
 
 const EXAMPLES: &str = "\
@@ -93,6 +93,10 @@ pub(super) enum Command {
     Restart(restart::Restart),
     /// Send a signal to services
     Kill(kill::Kill),
+    /// Halt services where they are
+    Pause(pause::Pause),
+    /// Let services go on that were paused
+    Unpause(pause::Unpause),
     /// Wait until services have ended
     Wait(wait::Wait),
     /// Show what runs

@@ -23,7 +23,7 @@ Examples:
 A time is a date or RFC 3339 (in UTC where it names no zone), seconds since
 1970, or how long ago: 90s, 10m, 1h30m, 2d.
 The lab keeps its last 1024 events. Actions are Docker's: start, die (with
-exitCode), kill, stop, oom, health_status; start_failed is our own.")]
+exitCode), kill, stop, pause, unpause, oom, health_status; start_failed is ours.")]
 pub(super) struct Events {
     /// One JSON object a line
     #[arg(long)]

@@ -174,11 +174,11 @@ fn standing(lab: &Found, paint: Paint) -> String {
 }
 
 /// In which the states of instances are told.
-const ORDER: [InstanceState; 11] = {
+const ORDER: [InstanceState; 12] = {
     use InstanceState::*;
     [
-        Healthy, Running, Starting, Waiting, Unhealthy, Restarting, Failed, Completed, Stopping,
-        Stopped, Removed,
+        Healthy, Running, Paused, Starting, Waiting, Unhealthy, Restarting, Failed, Completed,
+        Stopping, Stopped, Removed,
     ]
 };
 

@@ -24,6 +24,7 @@ mod pack;
 #[cfg(test)]
 mod pages;
 mod parting;
+mod pause;
 mod port;
 mod progress;
 mod project;
@@ -104,6 +105,8 @@ fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Some(Command::Start(start)) => start::run(global, start),
         Some(Command::Restart(restart)) => restart::run(global, restart),
         Some(Command::Kill(kill)) => kill::run(global, kill),
+        Some(Command::Pause(pause)) => pause::pause(global, pause),
+        Some(Command::Unpause(unpause)) => pause::unpause(global, unpause),
         Some(Command::Wait(wait)) => wait::run(global, wait),
         Some(Command::Ps(form)) => ps::run(global, form),
         Some(Command::Logs(logs)) => logs::run(global, logs),

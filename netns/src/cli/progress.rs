@@ -58,6 +58,7 @@ impl Printer {
                     InstanceState::Running
                     | InstanceState::Healthy
                     | InstanceState::Completed
+                    | InstanceState::Paused
                     | InstanceState::Stopped
                     | InstanceState::Removed => self.paint.good(&format!("{word:<WHAT$}")),
                     InstanceState::Unhealthy

@@ -62,9 +62,6 @@ fn verb(verb: &str) -> Option<&'static str> {
             "images are not run here: `config --images` names them"
         }
         "rm" => "`down` removes everything, `scale SERVICE=0` one service",
-        "pause" | "unpause" => {
-            "`stop` and `start`; `kill -s STOP` and `-s CONT` halt the first process of each alone"
-        }
         "attach" => "`logs -f` shows what it writes, `exec` runs a program beside it",
         "convert" => "`config`, by its old name",
         "bridge" => "`config --format swarm` prints the file for a Swarm",

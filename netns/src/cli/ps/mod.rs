@@ -42,10 +42,10 @@ error. Why limits are not enforced is told with --all, and in JSON. JSON is
 about all instances, also those that are over, unless some are chosen.
 
 Docker's words for --status: running (here starting, running, healthy, unhealthy
-or stopping), exited (completed, failed or stopped), restarting, created
-(waiting), and paused, removing and dead, as nothing is here. This program's own
-words do as well: waiting, starting, healthy, unhealthy, completed, failed,
-stopping, stopped.")]
+or stopping), exited (completed, failed or stopped), paused, restarting, created
+(waiting), and removing and dead, as nothing is here. This program's own words
+do as well: waiting, starting, healthy, unhealthy, completed, failed, stopping,
+stopped.")]
 pub(super) struct Ps {
     /// Those that have completed or were stopped as well, one-off instances
     /// (`run`), and every note

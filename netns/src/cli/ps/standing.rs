@@ -45,8 +45,9 @@ impl Standing {
             Self::Failed => state == Is::Failed,
             Self::Stopping => state == Is::Stopping,
             Self::Stopped => state == Is::Stopped,
+            Self::Paused => state == Is::Paused,
             // Nothing is ever so here.
-            Self::Paused | Self::Dead => false,
+            Self::Dead => false,
         }
     }
 }
@@ -68,10 +69,10 @@ mod tests {
     use super::*;
 
     /// Every state that an instance may be in.
-    const ALL: [InstanceState; 11] = {
+    const ALL: [InstanceState; 12] = {
         use InstanceState::*;
         [
-            Waiting, Starting, Running, Healthy, Unhealthy, Restarting, Completed, Failed,
+            Waiting, Starting, Running, Healthy, Unhealthy, Paused, Restarting, Completed, Failed,
             Stopping, Stopped, Removed,
         ]
     };

@@ -93,6 +93,9 @@ impl Keeper {
     /// Notes that the instance is in another state, where that has a name of its own.
     pub(super) fn note_state(&mut self, id: Id, had_been: InstanceState, state: InstanceState) {
         match state {
+            // What its check said last is no news.
+            InstanceState::Healthy | InstanceState::Unhealthy
+                if had_been == InstanceState::Paused => {}
             InstanceState::Healthy | InstanceState::Unhealthy => {
                 self.note(id, &format!("health_status: {}", state.word()), &[]);
             }

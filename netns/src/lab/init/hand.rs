@@ -39,6 +39,10 @@ pub(super) struct Hand {
     /// Counts starts, so that news of an earlier process is not taken for news of this one.
     pub(super) run: u64,
     pub(super) pid: Option<Pid>,
+    /// Whether its processes are halted. Only of one that runs, and is not to stop.
+    pub(super) is_paused: bool,
+    /// Whether its health check is to be run once it goes on.
+    pub(super) owes_probe: bool,
     pub(super) since: Time,
     pub(super) shown: InstanceState,
     pub(super) problem: Option<String>,
@@ -81,6 +85,8 @@ impl Hand {
             give_up: None,
             run: 0,
             pid: None,
+            is_paused: false,
+            owes_probe: false,
             since: Time::ZERO,
             shown: InstanceState::Waiting,
             problem: None,
@@ -109,6 +115,7 @@ impl Hand {
     /// Takes in the end of its process.
     pub(super) fn ended(&mut self, exit: Exit) {
         self.pid = None;
+        (self.is_paused, self.owes_probe) = (false, false);
         if let Some(allotment) = &self.allotment {
             let kills = allotment.usage().oom_kills.unwrap_or(0);
             self.memory.ended(exit, kills);

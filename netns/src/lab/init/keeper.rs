@@ -130,8 +130,11 @@ impl Keeper {
                 }
             }
             Message::Probed { id, run, healthy } => {
-                if self.hand_of(id, run).is_some() {
-                    self.take(Event::Probed(id, healthy));
+                match self.hand_of(id, run) {
+                    // Halted with everything else it could only be late.
+                    Some(hand) if hand.is_paused => hand.owes_probe = true,
+                    Some(_) => self.take(Event::Probed(id, healthy)),
+                    None => {}
                 }
             }
             Message::Status(answer) => {
@@ -229,7 +232,7 @@ impl Keeper {
         self.advance();
     }
 
-    fn carry_out(&mut self, action: Action, now: Time) {
+    pub(super) fn carry_out(&mut self, action: Action, now: Time) {
         let (Action::Start(id)
         | Action::GiveUp(id)
         | Action::Probe(id)
@@ -254,6 +257,7 @@ impl Keeper {
                     let _ = give_up.send(now.saturating_sub(hand.since)); // word of how it ended is on its way
                 }
             }
+            Action::Probe(_) if hand.is_paused => hand.owes_probe = true,
             Action::Probe(_) => {
                 if let (Some(pid), Some((check, timeout))) = (hand.pid, &hand.check) {
                     self.starter
@@ -262,11 +266,13 @@ impl Keeper {
             }
             Action::Stop(_) => {
                 hand.since = now;
+                hand.unpause(); // else it would not hear of it
                 if let Some(pid) = hand.pid {
                     Starter::stop(pid, hand.stop_signal);
                 }
             }
             Action::Kill(_) => {
+                hand.unpause();
                 if hand.shown != InstanceState::Stopping {
                     hand.since = now;
                 }

@@ -33,11 +33,16 @@ impl Keeper {
         if exec.privileged {
             return self.visit(&named[0].planned.name, exec);
         }
-        match named.iter().find_map(|hand| Some((hand.pid?, &hand.spec))) {
-            Some((pid, sandbox)) => Ok(Located {
+        let running = named.iter().find_map(|hand| Some((hand, hand.pid?)));
+        match running {
+            Some((hand, _)) if hand.is_paused => Err(format!(
+                "{0} is paused; `netns-setup unpause {0}` lets it go on",
+                hand.planned.name
+            )),
+            Some((hand, pid)) => Ok(Located {
                 place: Place::Sandbox(pid),
                 detach: exec.detach,
-                spec: invocation::program(sandbox, exec),
+                spec: invocation::program(&hand.spec, exec),
             }),
             None => Err(format!(
                 "{} is not running; `netns-setup ps -a` shows why",

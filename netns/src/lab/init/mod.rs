@@ -22,6 +22,7 @@ mod machine;
 mod network;
 mod official;
 mod one_off;
+mod pause;
 mod prepare;
 mod process;
 mod program;

@@ -82,6 +82,9 @@ impl Keeper {
             (Some(name), Steer::Start | Steer::Restart { .. } | Steer::Wait) => Err(format!(
                 "{name} is a one-off instance: it lasts as long as the `run` that waits for it"
             )),
+            (Some(name), Steer::Pause | Steer::Unpause) => Err(format!(
+                "{name} is a one-off instance: only those of services are paused"
+            )),
             _ => Ok((one_offs.into_iter().collect(), others)),
         }
     }
@@ -111,7 +114,11 @@ impl Keeper {
                         ending.insert(name);
                     }
                 }
-                Steer::Start | Steer::Restart { .. } | Steer::Wait => {}
+                Steer::Start
+                | Steer::Restart { .. }
+                | Steer::Pause
+                | Steer::Unpause
+                | Steer::Wait => {}
             }
         }
         ending

@@ -20,7 +20,10 @@ impl Keeper {
             let Some(hand) = self.hands.get_mut(&id) else {
                 continue;
             };
-            let state = status::state_of(slot);
+            let state = match hand.is_paused {
+                true => InstanceState::Paused,
+                false => status::state_of(slot),
+            };
             if state == hand.shown {
                 continue;
             }
@@ -47,7 +50,10 @@ impl Keeper {
                 instance: slot.unit.name.clone(),
                 state,
                 at_ms: millis(now),
-                took_ms: millis(now.saturating_sub(hand.since)),
+                took_ms: match InstanceState::Paused == had_been || InstanceState::Paused == state {
+                    true => 0,
+                    false => millis(now.saturating_sub(hand.since)),
+                },
                 detail,
             };
             news.push((id, progress));

@@ -18,6 +18,8 @@ struct Order {
     touched: usize,
     about: Ids,
     goal: Goal,
+    /// Whether they are to halt, or to go on.
+    paused: Option<bool>,
 }
 
 impl Order {
@@ -28,6 +30,7 @@ impl Order {
             touched: 0,
             about: Ids::new(),
             goal: Goal::Rest,
+            paused: None,
         }
     }
 }
@@ -53,6 +56,12 @@ impl Keeper {
             Ok(order) => {
                 let touched = order.touched + one_offs.len();
                 let one_offs = self.end_one_offs(steer, one_offs);
+                if let Some(paused) = order.paused {
+                    let now = self.clock.now();
+                    for id in &order.about {
+                        self.set_paused(*id, paused, now);
+                    }
+                }
                 self.listeners.push(Listener {
                     to,
                     about: Some(order.about),
@@ -99,6 +108,7 @@ impl Keeper {
             about: touched,
             events: vec![event],
             goal,
+            paused: None,
         };
         Ok(match steer {
             Steer::Stop { grace_ms } => {
@@ -127,6 +137,19 @@ impl Keeper {
                 order(Event::Restart(wanted.clone(), grace), wanted, goal)
             }
             Steer::Kill { signal } => self.kill_order(&named, *signal)?,
+            Steer::Pause | Steer::Unpause => {
+                let paused = *steer == Steer::Pause;
+                let runs = |slot: &Slot| matches!(slot.state, State::Running { .. });
+                let mut touched = self.those(&named, runs);
+                touched.retain(|id| {
+                    let hand = self.hands.get(id).filter(|hand| hand.pid.is_some());
+                    hand.is_some_and(|hand| hand.is_paused != paused)
+                });
+                Order {
+                    paused: Some(paused),
+                    ..order(Event::Tick, touched, Goal::Now)
+                }
+            }
             Steer::Wait => order(Event::Tick, named, Goal::Exit),
         })
     }
@@ -153,6 +176,7 @@ impl Keeper {
             touched: running.len(),
             about: running.clone(),
             goal: Goal::Rest,
+            paused: None,
         };
         if signal == Signal::SIGKILL {
             order.events.push(Event::Kill(running));

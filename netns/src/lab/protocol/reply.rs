@@ -128,6 +128,8 @@ pub enum InstanceState {
     Healthy,
     /// Runs, and its health check fails.
     Unhealthy,
+    /// Runs, and each of its processes is halted.
+    Paused,
     /// Ended, and is started again after a pause.
     Restarting,
     /// Ended with success, for good.
@@ -152,6 +154,7 @@ impl InstanceState {
             Self::Running => "running",
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
+            Self::Paused => "paused",
             Self::Restarting => "restarting",
             Self::Completed => "completed",
             Self::Failed => "failed",

@@ -16,7 +16,7 @@ pub enum Request {
     Status,
     /// Stop everything and end; [`Reply::Progress`](super::Reply::Progress) lines until the connection ends with the lab.
     Down,
-    /// Stop, start, restart, kill or await instances. [`Reply::Progress`](super::Reply::Progress) lines about them, then [`Reply::Done`](super::Reply::Done), or
+    /// Stop, start, restart, kill, pause or await instances. [`Reply::Progress`](super::Reply::Progress) lines about them, then [`Reply::Done`](super::Reply::Done), or
     /// [`Progress::Failed`](super::Progress::Failed) or [`Reply::Error`](super::Reply::Error) in its place.
     Steer {
         /// What is to be done.
@@ -112,6 +112,10 @@ pub enum Steer {
         /// Its number.
         signal: i32,
     },
+    /// Halt every process of those that run.
+    Pause,
+    /// Let them go on.
+    Unpause,
     /// Wait until each has ended once: [`Reply::Ended`](super::Reply::Ended) for each.
     Wait,
 }

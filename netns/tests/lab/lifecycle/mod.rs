@@ -2,6 +2,7 @@
 
 mod changing;
 mod opens;
+mod pausing;
 mod scales;
 mod steering;
 
@@ -64,6 +65,12 @@ networks:
 "#;
 
 pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
+    steps
+        .step(
+            "pause halts every process of an instance, unpause lets it go on as it was",
+            pausing::pauses(setting),
+        )
+        .await;
     let prepared = file(setting).and_then(|file| {
         let lab = Lab::new(setting, "lifecycle", file.clone())?;
         Ok((lab, file))
