@@ -7,7 +7,7 @@ use super::failure::{Code, Failure};
 use super::parting::{GOES_ON, Parting};
 use super::project::{Loaded, diagnostics};
 use super::steer::{Ended, ask};
-use super::{doctor, up};
+use super::{built, doctor, up};
 use crate::columns::choice;
 use crate::compose::{Port, Project};
 use crate::lab::listen;
@@ -76,7 +76,7 @@ pub(super) fn apply(
     let project = &loaded.project;
     doctor::preflight(project, &loaded.state)?;
     let asked: BTreeMap<String, u32> = up.scale.iter().cloned().collect();
-    let binaries = up::binaries(up, project)?;
+    let binaries = built::binaries(up, project)?;
     let file = FileNow {
         sources: project
             .sources

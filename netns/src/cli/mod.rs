@@ -2,6 +2,7 @@
 
 mod amount;
 mod args;
+mod built;
 mod change;
 mod completion;
 mod config;

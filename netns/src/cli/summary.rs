@@ -4,7 +4,7 @@ use super::amount::megabytes;
 use super::terminal::{Paint, counted};
 use super::{until, uplink};
 use crate::columns::{WIDTH, paragraph, shortened, wrapped};
-use crate::compose::{Policy, Project};
+use crate::compose::{Condition, Policy, Project};
 use crate::plan::{Direct, Held, Plan};
 
 /// Most columns of a network's name.
@@ -12,6 +12,7 @@ const NETWORK: usize = 20;
 
 /// What the summary says beside what the lab itself reports.
 pub(super) struct Told {
+    pub heading: &'static str,
     pub summary: String,
     /// What this host may connect to by the uplink, if that stands.
     pub direct: Vec<Direct>,
@@ -20,6 +21,29 @@ pub(super) struct Told {
     pub network_ms: f64,
     /// Why limits that the file states are not enforced.
     pub unenforced: Option<String>,
+}
+
+/// What can be said of a lab that is up: nobody knows how what has no health check fares. What others wait for the end of has none.
+pub(super) fn heading(project: &Project, plan: &Plan) -> &'static str {
+    let is_one_shot = |name: &str| {
+        let mut waits = project
+            .services
+            .values()
+            .filter_map(|one| one.depends_on.get(name));
+        waits.any(|wait| wait.condition == Condition::ServiceCompletedSuccessfully)
+    };
+    let mut services = plan.start_order.iter().filter(|name| !is_one_shot(name));
+    let is_checked = |name: &String| {
+        project
+            .services
+            .get(name)
+            .is_some_and(|one| one.healthcheck.is_some())
+    };
+    if services.all(is_checked) {
+        "Everything is up and healthy."
+    } else {
+        "Everything is up, and healthy where there is a health check."
+    }
 }
 
 /// What is built, for [`ready`].
@@ -86,11 +110,7 @@ pub(super) fn stands(
 fn ready(told: &Told, at_ms: u64, memory: &[(String, u64)], foreground: bool) -> String {
     let paint = Paint::stderr();
     let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
-    let mut text = format!(
-        "\n{}\n{}",
-        paint.good("Everything is up and healthy."),
-        told.summary
-    );
+    let mut text = format!("\n{}\n{}", paint.good(told.heading), told.summary);
     text.push_str(&uplink::reachable("  direct    ", &told.direct));
     text.push_str(&format!(
         "  took      build {}, network {:.0} ms, all healthy {}\n",

@@ -13,12 +13,13 @@ use super::failure::{Code, Failure};
 use super::progress::Printer;
 use super::project::{self, Loaded};
 use super::streams::Streams;
-use super::summary::{Told, summary};
+use super::summary::{Told, heading, summary};
 use super::terminal::say;
 use super::watch::watch;
-use super::{change, doctor, ps, until, uplink};
+use super::{built, change, doctor, ps, until, uplink};
+use crate::columns::paragraph;
 use crate::kernel::wait_for_end;
-use crate::lab::build::{self, Binaries};
+use crate::lab::build::Binaries;
 use crate::lab::clock::{Clock, millis};
 use crate::lab::launch::{self, Launch, LaunchError};
 use crate::lab::listen;
@@ -43,7 +44,11 @@ Examples:
   netns-setup up -d redis            one service and what it depends on
   HTTP_PORT=8081 GATEWAY_PORT=3002 ADMIN_PORT=3003 netns-setup -p second up -d
                                     a second lab beside the first
-  netns-setup up --until 17         the network's first 17 steps, no instance")]
+  netns-setup up --until 17         the network's first 17 steps, no instance
+
+An up that fails takes down again what it has started; volumes and logs stay. On
+a lab that is up, up starts and ends what the file or the options say has changed,
+leaves the rest running whatever comes of it, and returns, with -d or without.")]
 pub(super) struct Up {
     /// Return when everything is healthy, leaving it running
     #[arg(short, long)]
@@ -181,13 +186,14 @@ pub(super) fn bring_up(
     let clock = Clock::start();
     let binaries = match held {
         Some(_) => Binaries::default(),
-        None => binaries(up, &project)?,
+        None => built::binaries(up, &project)?,
     };
     let plan = match held {
         Some(_) => plan,
         None => uplink::planned(&up.uplink, &project, &scale, &state)?,
     };
     let mut told = Told {
+        heading: heading(&project, &plan),
         summary: summary(&project, &plan),
         direct: plan.direct.clone(),
         held: held.clone(),
@@ -249,6 +255,12 @@ fn on_running(
         say(&format!("{name} {how}; nothing was changed"));
     }
     ps::show(&status)?;
+    if !up.detach && !up.wait && ended.code == 0 {
+        say(&paragraph(
+            "",
+            &format!("{name} goes on in the background: `logs -f` follows it, `down` ends it"),
+        ));
+    }
     Ok(ended.code)
 }
 
@@ -277,17 +289,4 @@ fn running(name: &str, state: &StateDir, clock: Clock) -> Result<Option<Status>,
         }
     }
     Ok(None)
-}
-
-pub(super) fn binaries(up: &Up, project: &crate::compose::Project) -> Result<Binaries, Failure> {
-    let packages = launch::packages(project);
-    let result = match &up.bin_dir {
-        Some(folder) => build::built(folder, &packages),
-        None if up.no_build => build::built(
-            &build::target_folder(&project.dir, &up.cargo_profile),
-            &packages,
-        ),
-        None => build::build(&project.dir, &packages, &up.cargo_profile),
-    };
-    result.map_err(|error| Failure::new(Code::Failed, error.to_string()))
 }

@@ -158,7 +158,10 @@ impl Living {
 /// The exit code of a launcher whose lab is gone, taken down or not.
 fn verdict(interrupted: bool, is_up: bool, failed: bool, taken_down: bool) -> u8 {
     let why = match (failed, interrupted, is_up, taken_down) {
-        (true, ..) => return Code::Failed as u8,
+        (true, ..) => {
+            say(" = help: what had been started was taken down again; volumes and logs stay");
+            return Code::Failed as u8;
+        }
         (_, _, true, true) => return 0, // Ctrl-C is how a lab in the foreground is taken down; or `down` from elsewhere
         (_, true, ..) => return Code::Interrupted as u8,
         (_, _, true, false) => "the lab was killed, and everything in it with it",

@@ -16,7 +16,7 @@ pub type Binaries = BTreeMap<String, PathBuf>;
 pub enum BuildError {
     /// Cargo itself could not be run.
     #[error(
-        "error: cannot run cargo: {0}\n = help: install Rust (https://rustup.rs), or run what was built elsewhere with --bin-dir"
+        "error: cannot run cargo: {0}\n = help: install Rust (https://rustup.rs), or run what was built elsewhere: NETNS_BIN_DIR=FOLDER"
     )]
     NoCargo(io::Error),
     /// Cargo has said why.

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use test_support::eventually;
 
-use crate::setting::{Lab, Setting, UP};
+use crate::setting::{Lab, Setting, UP, said};
 use crate::steps::Steps;
 use crate::terminal::end_of;
 
@@ -46,9 +46,29 @@ async fn seen(setting: &Setting) -> Result<()> {
     seen.insert(69);
     drop(listener);
 
-    lab.refused(1, &["up", "-d", "--wait-timeout", "1"])
+    let told = lab
+        .refused(1, &["up", "-d", "--wait-timeout", "1"])
         .await
         .context("a service that is never healthy")?;
+    ensure!(
+        told.contains("was taken down again; volumes and logs stay"),
+        "{told}"
+    );
+    let crate_of_ours = "services: { web: { x-netns: { run: { cargo: web } } } }\n";
+    std::fs::write(&file, crate_of_ours)?;
+    let mut without_cargo = lab.command(&UP);
+    without_cargo
+        .env_remove("NETNS_BIN_DIR")
+        .env("CARGO", "/nowhere/cargo");
+    let output = tokio::process::Command::from(without_cargo)
+        .output()
+        .await?;
+    let told = said(&output);
+    ensure!(
+        output.status.code() == Some(69) && told.contains("NETNS_BIN_DIR"),
+        "{told}"
+    );
+    std::fs::write(&file, FILE)?;
     lab.refused(1, &["ps"])
         .await
         .context("a lab that is not up")?;

@@ -20,7 +20,7 @@ use super::target::Target;
 use crate::kernel::relay::Relay;
 use crate::lab::protocol::{Change, Progress, Reply};
 use crate::lab::supervise::{Event, Id, Ids, Time};
-use crate::plan::{Front, Guest, On};
+use crate::plan::{Front, Guest, On, Plan};
 
 /// The published ports.
 pub(super) type Relays = BTreeMap<On, Relay>;
@@ -219,6 +219,8 @@ impl Keeper {
             leaving,
             ..
         } = moving;
+        let leads = |plan: &Plan| (plan.front(|_| true), plan.publish.clone());
+        let is_led_otherwise = leads(&target.plan) != leads(&self.lab.plan);
         self.lab.project = target.project;
         self.lab.plan = target.plan;
         self.lab.binaries = target.binaries;
@@ -254,7 +256,7 @@ impl Keeper {
         self.lead();
         self.listeners.push(Listener {
             to: asked.replies,
-            touched: about.len() + leaving.len(),
+            touched: about.len() + leaving.len() + usize::from(is_led_otherwise),
             goal: match asked.change.wait_ms {
                 Some(wait) if !about.is_empty() => Goal::Up {
                     until: self.clock.now() + Time::from_millis(wait),

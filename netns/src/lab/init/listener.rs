@@ -37,7 +37,7 @@ pub(super) struct Listener {
     /// One-off instances that are to have ended as well.
     pub(super) one_offs: BTreeSet<String>,
     pub(super) goal: Goal,
-    /// How many instances the request has changed.
+    /// What the request has changed, as [`Reply::Done`] counts it.
     pub(super) touched: usize,
     pub(super) began: Time,
 }

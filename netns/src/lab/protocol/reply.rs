@@ -32,7 +32,7 @@ pub enum Reply {
     },
     /// What was asked for has come about.
     Done {
-        /// How many instances it concerned; 0: nothing was changed.
+        /// How many instances it concerned, and one more if ports, names or rules are others now; 0: nothing was changed.
         touched: usize,
         /// How long it took.
         took_ms: u64,

@@ -193,6 +193,16 @@ pub(super) async fn changed(lab: &Lab<'_>, file: &Path) -> Result<()> {
     )
     .await?;
     ensure!(lines(&anew, "running") == ["base-1"], "up: {anew}");
+    // Who may reach whom is a change too, although it is nobody's own.
+    let file_now = std::fs::read_to_string(file)?;
+    std::fs::write(file, file_now.replace("  - base -> web:8080\n", ""))?;
+    for is_news in [true, false] {
+        let applied = told(lab, &UP).await?;
+        ensure!(
+            applied.contains("nothing was changed") != is_news,
+            "up: {applied}"
+        );
+    }
     // What has completed and was held is run again, and waited for.
     told(lab, &["stop", "once"]).await?;
     let again = told(lab, &UP).await?;
