@@ -88,23 +88,20 @@ fn row(status: &Status, instance: &InstanceStatus, briefly: bool, paint: Paint) 
 }
 
 fn state(paint: Paint, instance: &InstanceStatus) -> String {
-    let word = if instance.oom_killed
-        && matches!(
-            instance.state,
-            InstanceState::Restarting | InstanceState::Failed
-        ) {
-        "oom-killed"
-    } else if instance.crash_loop && instance.state == InstanceState::Restarting {
-        "crash loop"
-    } else {
-        instance.state.word()
+    let word = match (instance.state, instance.exit_code) {
+        (InstanceState::Restarting | InstanceState::Failed, _) if instance.oom_killed => {
+            "oom-killed".to_owned()
+        }
+        (InstanceState::Restarting, _) if instance.crash_loop => "crash loop".to_owned(),
+        (InstanceState::Failed, Some(code)) => format!("failed ({code})"),
+        (state, _) => state.word().to_owned(),
     };
     match instance.state {
-        InstanceState::Healthy | InstanceState::Running => paint.good(word),
+        InstanceState::Healthy | InstanceState::Running => paint.good(&word),
         InstanceState::Failed | InstanceState::Unhealthy | InstanceState::Restarting => {
-            paint.bad(word)
+            paint.bad(&word)
         }
-        _ => word.to_owned(),
+        _ => word,
     }
 }
 
@@ -214,6 +211,18 @@ mod tests {
         );
         assert!(of_80[2].starts_with("service-re"), "{of_80:#?}");
         assert!(lines(&shop, 120).concat().contains(", 127.0.0.1:3001"));
+    }
+
+    #[test]
+    fn who_has_failed_says_with_which_exit_code() {
+        let mut shop = shop();
+        let failed = &mut shop.instances[2];
+        failed.exit_code = Some(3);
+        assert_eq!(state(Paint::none(), failed), "completed");
+        failed.state = InstanceState::Failed;
+        assert_eq!(state(Paint::none(), failed), "failed (3)");
+        failed.oom_killed = true;
+        assert_eq!(state(Paint::none(), failed), "oom-killed");
     }
 
     #[test]
