@@ -39,7 +39,9 @@ pub(super) fn heading(project: &Project, plan: &Plan) -> &'static str {
             .get(name)
             .is_some_and(|one| one.healthcheck.is_some())
     };
-    if services.all(is_checked) {
+    if plan.instances.is_empty() {
+        "The network is up, and no service."
+    } else if services.all(is_checked) {
         "Everything is up and healthy."
     } else {
         "Everything is up, and healthy where there is a health check."

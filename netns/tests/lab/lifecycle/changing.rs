@@ -133,6 +133,12 @@ pub(super) async fn one_off_alone(lab: &Lab<'_>) -> Result<()> {
             "{options:?}: {}",
             said(&output)
         );
+        let is_alone = said(&output).contains("The network is up, and no service.");
+        ensure!(
+            is_alone == there.is_empty(),
+            "{options:?}: {}",
+            said(&output)
+        );
         let names = lab.expect(&["ps", "-a", "-q"]).await?;
         ensure!(names == there, "{options:?}: {names:?}");
         lab.expect(&["down"]).await?;
