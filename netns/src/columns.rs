@@ -99,7 +99,7 @@ pub(crate) fn shortened(name: &str, columns: usize) -> String {
 }
 
 /// Characters that take a column: colour codes do not.
-fn visible(text: &str) -> usize {
+pub(crate) fn visible(text: &str) -> usize {
     let mut count = 0;
     let mut in_code = false;
     for character in text.chars() {

@@ -15,7 +15,7 @@ use super::progress::Printer;
 use super::project;
 use super::ps;
 use super::steer::{ask, grace};
-use super::terminal::say;
+use super::terminal::{complain, say};
 use super::up::{MUTE, MUTE_PAUSE};
 use crate::kernel::wait_for_end;
 use crate::lab::client::Client;
@@ -97,7 +97,7 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
             say("its volumes are removed");
         }
     } else if state.volumes().exists() {
-        say(&format!(
+        complain(&format!(
             "its volumes stay in {} (down --volumes removes them)",
             state.volumes().display()
         ));

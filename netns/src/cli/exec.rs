@@ -16,10 +16,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::args::{Global, variable};
 use super::failure::{Code, Failure};
-use super::project;
 use super::pty::{self, Pty, window};
+use super::{project, ps};
 use crate::lab::client::{Client, SILENCE};
-use crate::lab::protocol::{self, Reply, Request};
+use crate::lab::protocol::{self, Reply, Request, Status};
 use crate::lab::state::StateDir;
 use crate::plan::{ROUTER, WORLD};
 
@@ -103,9 +103,27 @@ impl Exec {
 
 pub(super) fn run(global: &Global, exec: &Exec) -> Result<u8, Failure> {
     let state = project::find_up(global)?;
+    if exec.index.is_some() {
+        has_instances(&state, &exec.target)?;
+    }
     let tty = !exec.no_tty && !exec.detach && is_terminal();
     let request = Request::Exec(exec.request(tty));
     stream(&state, request, tty, exec.detach, Patience::Endless)
+}
+
+/// Refuses what `--index` has nothing to choose from.
+pub(super) fn has_instances(state: &StateDir, target: &str) -> Result<(), Failure> {
+    let is_instance = |status: &Status| {
+        let all = status.instances.iter().chain(&status.one_offs);
+        all.map(|one| &one.name).any(|name| name == target)
+    };
+    match [ROUTER, WORLD].contains(&target) || is_instance(&ps::status(state)?) {
+        true => Err(Failure::new(
+            Code::Usage,
+            format!("error: --index is for services; there is one {target}\n = help: leave it out"),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The variables that were asked for, and on a terminal its kind.

@@ -14,7 +14,7 @@ use crate::lab::protocol::Steer;
 SIGKILL, and the service's own stop signal, stop an instance as `stop` does:
 it stays so until it is started. Any other signal is only sent. A program that
 is the first process of its sandbox does not get a signal that it has no
-handler for (as in Docker), but for SIGKILL.
+handler for (as in Docker), but for SIGKILL and SIGSTOP.
 
 Examples:
   netns-setup kill product-service

@@ -59,7 +59,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
-use failure::Failure;
+use failure::{Code, Failure};
 
 /// Runs the program; `main` in all but name.
 #[must_use]
@@ -78,7 +78,12 @@ pub fn run() -> ExitCode {
         if instead.is_some() {
             elsewhere::without_guesses(&mut error);
         }
-        let _ = error.print(); // there is nowhere to report that it failed
+        let printed = error.print();
+        // What is no complaint, as help, is an answer.
+        if let (Err(failed), false) = (printed, error.use_stderr()) {
+            terminal::complain(&format!("error: {}", terminal::unprinted(&failed)));
+            std::process::exit(i32::from(Code::Failed as u8));
+        }
         if let Some(instead) = instead {
             terminal::complain(&format!(" = help: {instead}"));
         }

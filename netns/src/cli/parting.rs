@@ -10,7 +10,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::failure::Code;
-use super::terminal::say;
+use super::terminal::complain;
 
 /// What a lab that runs does with a request whose sender has left.
 pub(super) const GOES_ON: &str = "the lab goes on with it: `netns-setup ps` shows how it stands, `netns-setup events --since 1m` what has happened";
@@ -46,7 +46,7 @@ impl Parting {
             .name("interrupt".into())
             .spawn(move || {
                 if is_interrupted(&signals, &ended) {
-                    say(&words);
+                    complain(&words);
                     std::process::exit(i32::from(Code::Interrupted as u8));
                 }
             })?;

@@ -76,6 +76,7 @@ impl Printer {
                 instance,
                 message,
                 tail,
+                ..
             } => self.failed(instance.as_deref(), message, tail),
             Progress::Ready { .. } | Progress::Ended => {}
         }

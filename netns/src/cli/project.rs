@@ -8,6 +8,7 @@ use super::failure::{Code, Failure};
 use super::files::files;
 use super::terminal::say;
 use super::{ps, stranger};
+use crate::columns::choice;
 use crate::compose::{self, Diagnostic, PROFILES, Project};
 use crate::lab::protocol::Status;
 use crate::lab::state::{self, StateDir};
@@ -143,7 +144,29 @@ pub(super) fn find_up(global: &Global) -> Result<StateDir, Failure> {
     if state.is_up() {
         Ok(state)
     } else {
-        Err(not_up(&state))
+        Err(not_up(&state)).map_err(|failure| match &global.project_name {
+            Some(name) => beside(global, name, &failure),
+            None => failure,
+        })
+    }
+}
+
+/// The same of a lab that was named with `-p`: `up` would have to be told its name, and it may be another that was meant.
+fn beside(global: &Global, name: &str, failure: &Failure) -> Failure {
+    let message =
+        (failure.message).replace("`netns-setup up", &format!("`netns-setup -p {name} up"));
+    let labs = StateDir::all(&base(global)).into_iter();
+    let up: Vec<String> = labs
+        .filter(|(_, state)| state.is_up())
+        .map(|(name, _)| name)
+        .collect();
+    let others = match up.is_empty() {
+        true => String::new(),
+        false => choice("up are", up),
+    };
+    Failure {
+        message: message + &others,
+        code: failure.code,
     }
 }
 

@@ -30,6 +30,13 @@ pub(super) struct Secret {
 pub(super) fn run(global: &Global, secret: &Secret) -> Result<u8, Failure> {
     let loaded = project::load(global)?;
     let secrets = secrets(&loaded.project, &loaded.state);
+    let services = loaded.project.services.values();
+    let mints = services.flat_map(|service| &service.mounts).any(|mount| {
+        matches!(mount.source, MountSource::Volume(_)) && mount.target == Path::new(SECRETS)
+    });
+    if !mints {
+        return Err(Failure::new(Code::Failed, none_minted(&loaded.project)));
+    }
     if secrets.is_empty() {
         return Err(Failure::new(
             Code::Failed,
@@ -52,6 +59,18 @@ pub(super) fn run(global: &Global, secret: &Secret) -> Result<u8, Failure> {
     };
     out(&format!("{}\n", std::fs::read_to_string(path)?.trim_end()))?;
     Ok(0)
+}
+
+/// That the file has no volume at [`SECRETS`], into which a service would put some.
+fn none_minted(project: &Project) -> String {
+    let given = match project.secrets.is_empty() {
+        true => String::new(),
+        false => choice(
+            "those it has are files, or variables, of yours",
+            project.secrets.keys(),
+        ),
+    };
+    format!("error: this file has its services mint no secrets{given}")
 }
 
 /// Every secret by its file's name. The same name in two volumes is the same secret; the first one found is taken.

@@ -11,7 +11,7 @@ use super::args::Global;
 use super::failure::{Code, Failure};
 use super::held_back::beneath;
 use super::output::Output;
-use super::terminal::{is_terminal, out, remark};
+use super::terminal::{can_be_cleared, is_terminal, out, remark};
 use super::{project, ps, reader};
 use crate::columns::fitting;
 use crate::lab::client::Client;
@@ -85,7 +85,7 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
     reader::wait_for_end()?;
     let mut before = ask(&state)?;
     let mut told = String::new();
-    if is_terminal() && !stats.no_stream && !json {
+    if can_be_cleared() && !stats.no_stream && !json {
         out(HOME)?;
     }
     loop {
@@ -101,7 +101,7 @@ pub(super) fn run(global: &Global, stats: &Stats) -> Result<u8, Failure> {
             (true, true) => format!("{}\n", serde_json::to_string_pretty(&rows)?),
             (true, false) => lines(&rows)?,
             (false, true) => table(),
-            (false, false) if is_terminal() => format!("{HOME}{}", table()),
+            (false, false) if can_be_cleared() => format!("{HOME}{}", table()),
             (false, false) => format!("{}\n", table()),
         };
         out(&text)?;

@@ -1,10 +1,10 @@
 //! What is printed: standard output for answers, standard error for progress and errors, colour only on a terminal.
 
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::reader;
-use crate::columns::WIDTH;
+use crate::columns::{WIDTH, visible};
 use crate::kernel::sys;
 
 /// The six colours that instances' names take in turn.
@@ -15,7 +15,18 @@ pub(super) const QUOTED: usize = 240;
 
 /// Whether colour is wanted on a stream: it is a terminal, and `NO_COLOR` (no-color.org) is unset.
 fn wanted(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    terminal && !is_dumb() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether the terminal says that it understands no escape sequences.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| name == "dumb")
+}
+
+/// Whether what is printed goes to a terminal that can be cleared.
+#[must_use]
+pub(super) fn can_be_cleared() -> bool {
+    is_terminal() && !is_dumb()
 }
 
 /// Whether what is printed goes to a terminal.
@@ -32,6 +43,21 @@ pub(super) fn columns() -> usize {
     }
     let window = sys::window(io::stdout().as_fd());
     window.map_or(WIDTH, |(_, columns)| usize::from(columns).max(WIDTH))
+}
+
+/// Columns of a terminal, as they are; `None`: it is none, or does not say.
+fn window(stream: BorrowedFd<'_>) -> Option<usize> {
+    let (_, columns) = sys::window(stream)?;
+    Some(usize::from(columns)).filter(|columns| *columns > 0)
+}
+
+/// Columns of the terminal that is printed to, however many; without a terminal there is no end of them.
+#[must_use]
+pub(super) fn exact_columns() -> usize {
+    match is_terminal() {
+        true => window(io::stdout().as_fd()).unwrap_or(WIDTH),
+        false => usize::MAX,
+    }
 }
 
 /// How text is painted for one stream.
@@ -97,8 +123,13 @@ pub(super) fn out(text: &str) -> io::Result<()> {
         .and_then(|()| stdout.flush())
     {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => reader::leave(),
-        result => result,
+        result => result.map_err(|error| unprinted(&error)),
     }
+}
+
+/// What an answer that could not be printed is said to have failed at.
+pub(super) fn unprinted(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output: {error}"))
 }
 
 /// Writes a line to standard error; there is nowhere to report that it failed.
@@ -108,16 +139,25 @@ pub(super) fn say(text: &str) {
 
 /// Writes whole lines to standard error, or none; there is nowhere to report that it failed.
 pub(super) fn remark(lines: &str) {
-    let _ = io::stderr().lock().write_all(lines.as_bytes());
+    let columns = window(io::stderr().as_fd()).unwrap_or(WIDTH);
+    let text: String = match columns < WIDTH {
+        true => lines
+            .lines()
+            .map(|line| folded(line, columns) + "\n")
+            .collect(),
+        false => lines.to_owned(),
+    };
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Writes what went wrong to standard error: on a terminal in lines of 80 columns, else in lines that `grep` finds whole.
+/// Writes what went wrong to standard error: on a terminal in lines of 80 columns, or what it has, else in lines that `grep` finds whole.
 pub(super) fn complain(message: &str) {
     let text = plain(message);
     if !io::stderr().is_terminal() {
         return say(&text);
     }
-    let folded: Vec<String> = text.lines().map(|line| folded(line, WIDTH)).collect();
+    let columns = window(io::stderr().as_fd()).map_or(WIDTH, |columns| columns.min(WIDTH));
+    let folded: Vec<String> = text.lines().map(|line| folded(line, columns)).collect();
     say(&folded.join("\n"));
 }
 
@@ -144,7 +184,7 @@ fn folded(line: &str, columns: usize) -> String {
     let mut text = String::new();
     let mut width = 0;
     for (number, word) in line.split(' ').enumerate() {
-        let length = word.chars().count();
+        let length = visible(word);
         if number > 0 && width + 1 + length > columns {
             text.push_str("\n   ");
             width = 3;

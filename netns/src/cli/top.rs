@@ -9,9 +9,9 @@ use nix::unistd::{Uid, User};
 
 use super::args::Global;
 use super::failure::Failure;
-use super::terminal::{is_terminal, out};
+use super::terminal::{exact_columns, out};
 use super::{project, ps};
-use crate::columns::{WIDTH, cut, table};
+use crate::columns::{cut, table};
 use crate::lab::processes::{self, Process, TICKS};
 
 /// `top`
@@ -36,6 +36,7 @@ pub(super) fn run(global: &Global, top: &Top) -> Result<u8, Failure> {
     let all = processes::by_namespace();
     let up_for = fs::read_to_string("/proc/uptime").unwrap_or_default();
     let now = hundredths(&up_for).unwrap_or_default();
+    let width = exact_columns();
     let mut names = BTreeMap::new();
     let mut text = String::new();
     for instance in chosen {
@@ -52,7 +53,6 @@ pub(super) fn run(global: &Global, top: &Top) -> Result<u8, Failure> {
         text.push_str(&format!("{}\n", instance.name));
         let heads = ["UID", "PID", "PPID", "ELAPSED", "TTY", "TIME", "CMD"];
         for line in table(&heads, &[1, 2, 3, 5], &rows).lines() {
-            let width = if is_terminal() { WIDTH } else { usize::MAX };
             text.push_str(&format!("{}\n", cut(line, width)));
         }
     }

@@ -6,6 +6,15 @@ use crate::columns::paragraph;
 use crate::lab::protocol::Status;
 use crate::plan::{Held, Plan};
 
+/// Parses the number of a step.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn step(text: &str) -> Result<usize, String> {
+    let number = text.parse();
+    number.map_err(|_| format!("{text:?} is no step's number"))
+}
+
 /// The plan as far as it is wanted.
 pub(super) fn part_of(plan: Plan, step: usize) -> Result<(Plan, Held), Failure> {
     let of = plan.ops.len();

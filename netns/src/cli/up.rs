@@ -65,7 +65,7 @@ pub(super) struct Up {
     /// Leave what runs as it is, changed or not
     #[arg(long)]
     pub no_recreate: bool,
-    /// Build before starting: the default here
+    /// Build before starting: the default here, unless NETNS_BIN_DIR is set
     #[arg(long, conflicts_with_all = ["no_build", "bin_dir"])]
     pub build: bool,
     /// Services that the file has no more are removed: always so
@@ -77,8 +77,8 @@ pub(super) struct Up {
     /// Run what was built before
     #[arg(long)]
     pub no_build: bool,
-    /// Run the binaries in this folder; builds nothing
-    #[arg(long, value_name = "FOLDER", env = "NETNS_BIN_DIR", hide_env = true)]
+    /// Run the binaries in this folder; builds nothing [env: NETNS_BIN_DIR]
+    #[arg(long, value_name = "FOLDER")]
     pub bin_dir: Option<PathBuf>,
     /// Cargo profile to build with
     #[arg(
@@ -96,7 +96,7 @@ pub(super) struct Up {
     pub wait_timeout: Duration,
     /// Build the network up to this step, start no instance, and hold there, for
     /// a look at what the step has made; `config --format plan` numbers the steps
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", value_parser = until::step)]
     pub until: Option<usize>,
     /// Whether this host is joined to it.
     #[command(flatten)]

@@ -38,7 +38,7 @@ pub(super) fn watch(
     let attached = streams.is_some();
     let mut interrupted = 0;
     let mut is_up = false;
-    let mut failed = false;
+    let mut failed = None;
     let mut ended = false;
     let mut living = Living::default();
     loop {
@@ -98,7 +98,9 @@ pub(super) fn watch(
                                 told.direct.clear();
                             }
                         }
-                        Progress::Failed { .. } => failed = true,
+                        Progress::Failed { code, .. } => {
+                            failed = Some(code.unwrap_or(Code::Failed as u8));
+                        }
                         Progress::Ended => ended = true,
                         Progress::Ready {
                             at_ms,
@@ -156,11 +158,11 @@ impl Living {
 }
 
 /// The exit code of a launcher whose lab is gone, taken down or not.
-fn verdict(interrupted: bool, is_up: bool, failed: bool, taken_down: bool) -> u8 {
+fn verdict(interrupted: bool, is_up: bool, failed: Option<u8>, taken_down: bool) -> u8 {
     let why = match (failed, interrupted, is_up, taken_down) {
-        (true, ..) => {
+        (Some(code), ..) => {
             say(" = help: what had been started was taken down again; volumes and logs stay");
-            return Code::Failed as u8;
+            return code;
         }
         (_, _, true, true) => return 0, // Ctrl-C is how a lab in the foreground is taken down; or `down` from elsewhere
         (_, true, ..) => return Code::Interrupted as u8,

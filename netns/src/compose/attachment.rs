@@ -35,7 +35,10 @@ impl Reader<'_> {
                     "remove one of the two",
                 );
             }
-            return (Attachment::None, Vec::new());
+            if understood.is_some() {
+                return (Attachment::None, Vec::new());
+            }
+            // It has been refused; what else would be wrong without a network is not.
         }
         let mut aliases = Vec::new();
         let mut members: Vec<Member> = Vec::new();

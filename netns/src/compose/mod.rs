@@ -196,9 +196,11 @@ impl Reader<'_> {
             );
             return None;
         }
+        // A mode that is refused is taken for none given: one error is enough.
+        let has_mode = |node: &Node| matches!(node.get("network_mode"), Some(mode) if matches!(&mode.value, Value::Scalar(text) if text == "none"));
         let wants_default = on
             .iter()
-            .any(|(_, node)| node.get("networks").is_none() && node.get("network_mode").is_none());
+            .any(|(_, node)| node.get("networks").is_none() && !has_mode(node));
         let networks = self.networks(get("networks"), wants_default);
         let volumes = self.declared_volumes(get("volumes"));
         let policy = self.flows(get("x-flows"));

@@ -163,12 +163,15 @@ fn short(text: &str) -> Result<Mapping, (&'static str, String)> {
             ));
         }
     };
-    let (rest, target) = mapping.rsplit_once(':').ok_or_else(|| {
-        (
-            "it leaves the host's port to chance",
-            format!("write {FORM}"),
-        )
-    })?;
+    let (rest, target) = mapping
+        .rsplit_once(':')
+        .ok_or_else(|| match range(mapping) {
+            None => malformed(),
+            Some(_) => (
+                "it leaves the host's port to chance",
+                format!("write {FORM}"),
+            ),
+        })?;
     let (host_ip, host) = match rest.rsplit_once(':') {
         None => (None, rest),
         Some((ip, host)) => {

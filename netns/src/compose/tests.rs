@@ -207,6 +207,7 @@ fn bad_files_are_refused_at_their_place() {
         (two("port: [1]", "privileged: true"), &["2:7 service `a` has the key `port`, which is not supported", "3:7 service `b` has the key `privileged`, which is not supported"]),
         ("services:\n  a: {image: nginx}\n".into(), &["2:3 service `a` does not say what this machine should run (its image `nginx` is a hint only: images are not run)"]),
         (two("user: \"${NOPE:?}\"", "user: \"${PORT}\""), &["2:13 `NOPE` must be set"]),
+        (two("ports: [\"abc\"]", "network_mode: host, ports: [\"1:2\"]"), &["2:15 ports of service `a` has `abc`: this is no port mapping", "3:21 network_mode is `host`"]),
         (two("ports: [\"80\"]", "ports: [\"1:2/udp\"]"), &["2:15 ports of service `a` has `80`: it leaves the host's port to chance", "3:15 ports of service `b` has `1:2/udp`: only tcp can be published"]),
         (two("ports: [\"80:1\"]", "ports: [\"127.0.0.1:80:1\"]"), &["3:15 host port 80 is published twice, first by `a` (line 2)"]),
         (two("depends_on: [b]", "depends_on: [a]"), &["3:20 depends_on has a cycle: a -> b -> a"]),

@@ -79,6 +79,9 @@ async fn seen(setting: &Setting) -> Result<()> {
     for (code, argv) in [
         (2, &["ps", "--nonsense"][..]),
         (2, &["scale", "idle"]),
+        (2, &["up", "--until", "abc"]),
+        (2, &["exec", "-T", "--index", "1", "router", "true"]),
+        (2, &["exec", "-T", "--index", "1", "idle-1", "true"]),
         (126, &["exec", "-T", "idle", "/etc/hosts"]),
         (127, &["exec", "-T", "idle", "/nowhere"]),
         (127, &["run", "-T", "--entrypoint", "/nowhere", "idle"]),
@@ -86,6 +89,21 @@ async fn seen(setting: &Setting) -> Result<()> {
         lab.refused(code, argv).await?;
         seen.insert(code);
     }
+    for argv in [&["config"][..], &["--help"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+        let output = lab.command(argv).stdout(full).output()?;
+        let told = said(&output);
+        ensure!(
+            output.status.code() == Some(1) && told.contains("standard output"),
+            "{argv:?}: {told}"
+        );
+    }
+    let mut nameless = lab.command(&["-p", "nosuch", "ps"]);
+    let told = said(&nameless.output()?);
+    ensure!(
+        told.contains("`netns-setup -p nosuch up -d`") && told.contains(&lab.name),
+        "{told}"
+    );
     // The programs' own are passed on, and say nothing about netns-setup.
     lab.refused(42, &["exec", "-T", "idle", "/bin/sh", "-c", "exit 42"])
         .await?;

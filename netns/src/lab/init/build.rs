@@ -1,9 +1,11 @@
 //! The steps of a change, taken beside the main task: the kernel, files and `nft` may each take their time.
 
 use super::change::{Moving, Work};
+use super::disk::unwritten;
 use super::files;
 use super::keeper::Keeper;
 use super::serve::Message;
+use super::target::Refusal;
 use crate::lab::logs;
 use crate::lab::supervise::Event;
 use crate::plan::{Guest, change};
@@ -52,25 +54,26 @@ impl Keeper {
             network
                 .apply(&steps.down)
                 .and_then(|()| network.apply(&steps.up))
-                .and_then(|()| files().map_err(|error| error.to_string()))
+                .map_err(|message| (message, None))
+                .and_then(|()| files().map_err(|error| unwritten(state.path(), &error)))
                 .inspect_err(|_| network.apply_what_can_be(&back))
         });
     }
 
-    pub(super) fn work(&self, steps: impl FnOnce() -> Result<(), String> + Send + 'static) {
+    pub(super) fn work(&self, steps: impl FnOnce() -> Result<(), Refusal> + Send + 'static) {
         let messages = self.starter.messages.clone();
         tokio::spawn(async move {
             let outcome = tokio::task::spawn_blocking(steps).await;
-            let outcome = outcome.unwrap_or_else(|error| Err(error.to_string()));
+            let outcome = outcome.unwrap_or_else(|error| Err((error.to_string(), None)));
             let _ = messages.send(Message::Applied(outcome)); // the main task is gone only when the lab ends
         });
     }
 
     /// The steps have been taken, or one was refused.
-    pub(super) fn applied(&mut self, outcome: Result<(), String>) {
+    pub(super) fn applied(&mut self, outcome: Result<(), Refusal>) {
         match (self.changes.working.take(), outcome) {
             (Some(Work::Show(front, shown)), outcome) => {
-                if let Err(message) = outcome {
+                if let Err((message, _)) = outcome {
                     tracing::error!("cannot show a change to the instances: {message}");
                 }
                 self.changes.hidden.retain(|name| !shown.contains(name));
@@ -78,10 +81,10 @@ impl Keeper {
                 self.lead();
             }
             (Some(Work::Build(front)), Ok(())) => self.changes.front = front,
-            (Some(Work::Build(front)), Err(message)) => {
+            (Some(Work::Build(front)), Err((message, code))) => {
                 self.changes.front = front;
                 if let Some(moving) = self.changes.moving.take() {
-                    self.give_up(moving, &message);
+                    self.give_up(moving, &message, code);
                 }
             }
             (planning @ Some(Work::Plan(_)), _) => self.changes.working = planning, // no steps are taken then
@@ -91,7 +94,7 @@ impl Keeper {
     }
 
     /// What was to go has gone, what was to come has not come.
-    fn give_up(&mut self, moving: Moving, message: &str) {
+    fn give_up(&mut self, moving: Moving, message: &str, code: Option<u8>) {
         let target = moving.target;
         let joining = target.joining;
         let has_come = |guest: &Guest| !joining.contains(&guest.name);
@@ -105,6 +108,6 @@ impl Keeper {
             .retain(|instance| !joining.contains(&instance.name));
         moving
             .asked
-            .refuse(format!("{message}; what was to come has not come"), None);
+            .refuse(format!("what was to come has not come: {message}"), code);
     }
 }

@@ -1,11 +1,34 @@
 //! Room for logs: what instances write when there is none is lost, so it is watched for.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
 
+use super::target::Refusal;
+
 /// Less room than this, in bytes, and lines are lost, or are about to be.
 const LITTLE: u64 = 64 * 1024;
+
+/// The exit code where the machine lacks something.
+const ENVIRONMENT: u8 = 69;
+
+/// Why files in the lab's folder could not be written, and the exit code.
+pub(super) fn unwritten(folder: &Path, error: &io::Error) -> Refusal {
+    let folder = folder.display();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+            format!(
+                "no room is left in {folder}\n = help: make room, or name another folder with --state-dir"
+            ),
+            Some(ENVIRONMENT),
+        ),
+        _ => (
+            format!("files in {folder} cannot be written: {error}"),
+            None,
+        ),
+    }
+}
 
 /// The file system that the logs are on.
 #[derive(Debug)]
@@ -40,5 +63,19 @@ impl Disk {
             _ => {}
         }
         self.is_full = is_full;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_the_machines_and_has_a_remedy() {
+        let said = |errno| unwritten(Path::new("/lab"), &io::Error::from_raw_os_error(errno));
+        let (full, code) = said(libc::ENOSPC);
+        assert_eq!(code, Some(69));
+        assert!(full.contains("/lab\n = help: make room"), "{full}");
+        assert_eq!(said(libc::EROFS).1, None);
     }
 }

@@ -47,6 +47,7 @@ use std::time::Duration;
 use nix::fcntl::Flock;
 
 pub(super) use launcher::{CONNECTED, DETACH};
+use target::Refusal;
 
 use super::build::Binaries;
 use super::clock::Clock;
@@ -109,20 +110,21 @@ pub fn main(mut lab: Lab, inside: &Inside) -> i32 {
             .max_blocking_threads(8)
             .thread_keep_alive(Duration::from_secs(1))
             .build()
-            .map_err(|error| format!("start the runtime: {error}"))?;
+            .map_err(|error| (format!("start the runtime: {error}"), None))?;
         runtime
             .block_on(serve::serve(lab, pid, network, inside.identity, clock))
-            .map_err(|error| error.to_string())
+            .map_err(|error| (error.to_string(), None))
     });
     state.remove_runtime_files();
     link.tell(&match &outcome {
         Ok(()) => Progress::Ended,
-        Err(message) => {
+        Err((message, code)) => {
             tracing::error!("{message}");
             Progress::Failed {
                 instance: None,
                 message: message.clone(),
                 tail: Vec::new(),
+                code: *code,
             }
         }
     });
@@ -135,12 +137,11 @@ fn prepare(
     inside: &Inside,
     link: &launcher::Link,
     clock: Clock,
-) -> Result<(i32, Network), String> {
+) -> Result<(i32, Network), Refusal> {
     let pid = link
         .receive_pid()
-        .map_err(|error| format!("listen to the launcher: {error}"))?;
-    prepare_files(lab, inside, pid)
-        .map_err(|error| format!("prepare {}: {error}", lab.state.path().display()))?;
+        .map_err(|error| (format!("listen to the launcher: {error}"), None))?;
+    prepare_files(lab, inside, pid).map_err(|error| disk::unwritten(lab.state.path(), &error))?;
     if let Some(groups) = &lab.limiting.groups
         && let Err(failure) = groups.create()
     {
@@ -150,7 +151,7 @@ fn prepare(
         };
     }
     let began = clock.now();
-    let network = kernel::build(&lab.plan).map_err(|error| error.to_string())?;
+    let network = kernel::build(&lab.plan).map_err(|error| (error.to_string(), None))?;
     let made = |op: &&Op| matches!(op, Op::AddNamespace { .. });
     let namespaces = lab.plan.ops.iter().filter(made);
     link.tell(&Progress::Network {

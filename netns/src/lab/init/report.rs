@@ -96,6 +96,7 @@ impl Keeper {
             instance: hand.map(|hand| hand.planned.name.clone()),
             message,
             tail: hand.map_or_else(Vec::new, |hand| logs::tail(&hand.log, TAIL)),
+            code: None,
         }
     }
 

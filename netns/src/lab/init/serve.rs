@@ -93,7 +93,7 @@ pub(super) enum Message {
     /// What a change comes to has been found out.
     Planned(Box<Result<Target, Refusal>>),
     /// The steps that were last set about have been taken.
-    Applied(Result<(), String>),
+    Applied(Result<(), Refusal>),
     Locate {
         exec: Exec,
         answer: oneshot::Sender<Result<Located, String>>,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 
 use super::change::Work;
+use super::disk::unwritten;
 use super::files;
 use super::keeper::Keeper;
 use crate::kernel::relay::Relay;
@@ -48,9 +49,9 @@ impl Keeper {
         self.changes.working = Some(Work::Show(front, shown));
         self.work(move || {
             if is_other {
-                network.apply(&[rules])?;
+                network.apply(&[rules]).map_err(|message| (message, None))?;
             }
-            files::write_hosts(&state, &hosts).map_err(|error| format!("/etc/hosts: {error}"))
+            files::write_hosts(&state, &hosts).map_err(|error| unwritten(state.path(), &error))
         });
     }
 

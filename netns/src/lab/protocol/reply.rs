@@ -109,6 +109,9 @@ pub enum Progress {
         message: String,
         /// The last lines of its log.
         tail: Vec<String>,
+        /// The exit code, where it is not that of any failure.
+        #[serde(default)]
+        code: Option<u8>,
     },
     /// The last words of a lab that was taken down. One that was killed has none.
     Ended,
