@@ -37,7 +37,7 @@ Examples:
   netns-setup down --volumes        forget the data too
   netns-setup -p second down        the lab of that name, from anywhere")]
 pub(super) struct Down {
-    /// Remove the volumes too: data and secrets are gone
+    /// Remove the volumes and logs too: data and secrets are gone
     #[arg(short, long)]
     pub volumes: bool,
     /// Seconds before what has not stopped is killed [default: the service's stop_grace_period]
@@ -92,9 +92,9 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
     state.remove_runtime_files();
     if down.volumes {
         let existed = state.volumes().exists();
-        state.remove_volumes()?;
+        state.forget()?;
         if existed {
-            say("its volumes are removed");
+            say("its volumes and logs are removed");
         }
     } else if state.volumes().exists() {
         complain(&format!(

@@ -32,7 +32,8 @@ that running is what is healthy too; completed is a service that was to end, and
 has done so well. SINCE is how long the lab has been up. On a terminal that is
 too narrow the end of the Compose file's path is shown.")]
 pub(super) struct Ls {
-    /// Those that are down as well: their volumes and logs are kept
+    /// Those that are down as well: `down` keeps their volumes and logs,
+    /// `down --volumes` nothing
     #[arg(short, long)]
     pub all: bool,
     /// Names only
@@ -111,7 +112,8 @@ fn found(name: String, state: &StateDir) -> Found {
             .as_ref()
             .map_or_else(Vec::new, |status| status.files.clone()),
         uptime_ms: status.as_ref().map(|status| status.uptime_ms),
-        pid: status.as_ref().map(|status| status.pid),
+        // One that does not answer has noted it.
+        pid: up.then(|| state.pid()).flatten(),
         state_dir: state.path().to_owned(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostic, Source, Span};
@@ -126,13 +126,20 @@ fn assignments(
 /// Most bytes of a file that is read. A device or a pipe could go on for ever.
 const MOST_BYTES: u64 = 1 << 20;
 
+/// `/dev/null` (`null(4)`).
+const NULL: u64 = libc::makedev(1, 3);
+
 /// The text of a file, within reason.
 pub(super) fn text_of(path: &Path) -> io::Result<String> {
     let file = fs::File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
         .open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if metadata.file_type().is_char_device() && metadata.rdev() == NULL {
+        return Ok(String::new()); // as people say that they have no such file
+    }
+    if !metadata.is_file() {
         return Err(io::Error::other("it is no file"));
     }
     bounded(file)
@@ -145,4 +152,15 @@ fn bounded(source: impl io::Read) -> io::Result<String> {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_null_device_is_an_empty_file_and_no_other_device_one() {
+        assert_eq!(text_of(Path::new("/dev/null")).unwrap(), "");
+        assert!(text_of(Path::new("/dev/zero")).is_err());
+    }
 }

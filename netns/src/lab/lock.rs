@@ -5,9 +5,9 @@
 //! at, which the kernel does without taking anything: however many look, nobody finds a lab that is not there. The other one
 //! (`flock(2)`) could only be looked at by taking it; it is what labs of earlier versions hold, and look for.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -31,9 +31,20 @@ pub(super) fn take(path: &Path) -> io::Result<Option<Flock<File>>> {
         Err((_, errno)) => return Err(errno.into()),
     };
     match fcntl(&*lock, FcntlArg::F_OFD_SETLK(&whole())) {
+        // Somebody may have forgotten the lab since the file was opened.
+        Ok(_) if !is_the_one(&lock, path)? => Ok(None),
         Ok(_) => Ok(Some(lock)),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Whether the open file is the one that has this path.
+fn is_the_one(file: &File, path: &Path) -> io::Result<bool> {
+    let number = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => Ok(number(found?) == number(file.metadata()?)),
     }
 }
 

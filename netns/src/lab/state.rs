@@ -246,17 +246,23 @@ impl StateDir {
         let _ = fs::remove_dir_all(self.run());
     }
 
-    /// Removes every volume.
+    /// Removes every volume and log, and with the lock the last that tells of the lab. The caller holds that: whoever takes it from the
+    /// file that was there has a lock on nothing, and is told so by [`lock::take`].
     ///
     /// # Errors
-    /// When one cannot be removed.
-    pub fn remove_volumes(&self) -> io::Result<()> {
-        match fs::remove_dir_all(self.volumes()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(named(&error, &self.volumes()))
+    /// When something cannot be removed.
+    pub fn forget(&self) -> io::Result<()> {
+        for folder in [self.volumes(), self.logs()] {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(named(&error, &folder));
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        let _ = fs::remove_file(self.lock_file());
+        let _ = fs::remove_dir(&self.root); // what else somebody keeps there is not ours
+        Ok(())
     }
 }
 
@@ -310,6 +316,22 @@ mod tests {
         let earlier = Process::own().unwrap().started - 1;
         fs::write(state.pid_file(), format!("{this} {earlier}\n")).unwrap();
         assert!(state.wait_for_remains(Duration::from_millis(1)).unwrap());
+    }
+
+    #[test]
+    fn nothing_stays_of_a_lab_that_is_forgotten() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDir::new(base.path(), "shop").unwrap();
+        state.create().unwrap();
+        fs::write(state.log("a-1"), "a line\n").unwrap();
+        let lock = state.try_lock().unwrap().unwrap();
+        state.remove_runtime_files();
+        state.forget().unwrap();
+        assert!(!state.path().exists() && StateDir::all(base.path()).is_empty());
+        // The next one does not mind who has the old one's.
+        state.create().unwrap();
+        assert!(state.try_lock().unwrap().is_some());
+        drop(lock);
     }
 
     #[test]

@@ -98,8 +98,8 @@ async fn seen(setting: &Setting) -> Result<()> {
             "{argv:?}: {told}"
         );
     }
-    let mut nameless = lab.command(&["-p", "nosuch", "ps"]);
-    let told = said(&nameless.output()?);
+    let mut nameless = setting.netns_setup();
+    let told = said(&nameless.args(["-p", "nosuch", "ps"]).output()?);
     ensure!(
         told.contains("`netns-setup -p nosuch up -d`") && told.contains(&lab.name),
         "{told}"
