@@ -9,7 +9,7 @@ use super::args::{Global, scale};
 use super::failure::{Code, Failure};
 use super::project::Loaded;
 use super::terminal::out;
-use super::{project, uplink};
+use super::{project, ps, uplink};
 use crate::compose::{self, Project};
 use crate::plan;
 
@@ -98,7 +98,9 @@ fn text(global: &Global, config: &Config) -> Result<String, Failure> {
     let Loaded { project, state, .. } = project::load(global)?;
     let scale = config.scale.iter().cloned().collect();
     let uplink = if config.uplink && !config.quiet {
-        uplink::chosen(&project, &state)?
+        let status = state.is_up().then(|| ps::status(&state).ok()).flatten();
+        let own = status.and_then(|status| status.uplink);
+        uplink::chosen(&project, &state, own.as_ref().map(|own| own.link.as_str()))?
     } else {
         None
     };

@@ -12,7 +12,8 @@ pub(super) fn beneath<'a>(
 ) -> String {
     let mut text: String = instances
         .map(|(name, usage)| {
-            waited(name, usage.throttled_ns, usage.cpu_limit) + &killed(name, usage)
+            waited(name, usage.throttled_ns, usage.cpu_limit)
+                + &killed(name, usage.oom_kills, usage.memory_limit)
         })
         .collect();
     if let Some(why) = unenforced {
@@ -34,11 +35,12 @@ pub(super) fn waited(name: &str, throttled_ns: Option<u64>, cpus: Option<f64>) -
     )
 }
 
-fn killed(name: &str, usage: &Usage) -> String {
-    let Some(kills) = usage.oom_kills.filter(|kills| *kills > 0) else {
+/// How often its memory limit has ended a process of an instance; empty when it has not.
+pub(super) fn killed(name: &str, oom_kills: Option<u64>, memory: Option<u64>) -> String {
+    let Some(kills) = oom_kills.filter(|kills| *kills > 0) else {
         return String::new();
     };
-    let limit = usage.memory_limit.map_or_else(String::new, |limit| {
+    let limit = memory.map_or_else(String::new, |limit| {
         format!(" by memory: {}", byte_size(limit))
     });
     let times = counted(

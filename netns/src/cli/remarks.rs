@@ -24,6 +24,9 @@ pub(super) fn of(status: &Status, paint: Paint) -> String {
     for one in &status.instances {
         if one.oom_killed {
             text.push_str(&killed(one, paint));
+        } else {
+            let (kills, memory) = (one.oom_kills, one.limits.memory);
+            text.push_str(&held_back::killed(&one.name, kills, memory));
         }
     }
     for one in &status.instances {

@@ -240,6 +240,11 @@ fn on_running(
     services: BTreeSet<String>,
 ) -> Result<u8, Failure> {
     let name = &loaded.project.name;
+    if up.uplink.no_uplink && status.uplink.is_some() {
+        say(&format!(
+            "note: {name} has its uplink until it is down; --no-uplink is for the next `up`"
+        ));
+    }
     if status.held.is_some() {
         say(&format!("{name} is held already; nothing was changed"));
         return ps::show(status).map(|()| 0);

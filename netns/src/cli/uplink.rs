@@ -36,16 +36,24 @@ pub(super) fn planned(
     } else {
         let own = plan::link_name(&project.name, &state.path().to_string_lossy());
         let _ = uplink::is_gone(&own, REMAINS); // if it stays, it is another's, and another name is free
-        chosen(project, state)?
+        chosen(project, state, None)?
     };
     plan::plan_with(project, scale, uplink)
         .map_err(|error| Failure::new(Code::BadFile, format!("error: {error}")))
 }
 
-/// The uplink that there would be on this machine as it is now, having said what it cannot reach.
-pub(super) fn chosen(project: &Project, state: &StateDir) -> Result<Option<Uplink>, Failure> {
+/// The uplink that there would be on this machine as it is now, but for that which the lab has, having said what it cannot reach.
+pub(super) fn chosen(
+    project: &Project,
+    state: &StateDir,
+    own: Option<&str>,
+) -> Result<Option<Uplink>, Failure> {
     let lab = state.path().to_string_lossy();
-    let (uplink, hidden) = plan::uplink(project, &lab, &uplink::host_network()?);
+    let mut host = uplink::host_network()?;
+    if let Some(link) = own {
+        host = host.without(link);
+    }
+    let (uplink, hidden) = plan::uplink(project, &lab, &host);
     for tier in &hidden {
         say(&shadowed(tier));
     }

@@ -57,6 +57,16 @@ pub struct HostNetwork {
     pub taken: Vec<Taken>,
 }
 
+impl HostNetwork {
+    /// The same without one of its interfaces, and what leads there.
+    #[must_use]
+    pub fn without(mut self, link: &str) -> Self {
+        self.links.remove(link);
+        self.taken.retain(|taken| taken.by != link);
+        self
+    }
+}
+
 /// Addresses that something on the host has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {

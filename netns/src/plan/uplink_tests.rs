@@ -174,6 +174,15 @@ fn what_the_host_has_stays_its_own() {
 }
 
 #[test]
+fn what_the_lab_itself_has_is_in_nobodys_way() {
+    let project = two_tiers();
+    let own = ("172.20.0.0/24", "ul-own");
+    let (uplink, hidden) = uplink(&project, "a", &host(&[own]).without("ul-own"));
+    assert_eq!(uplink.map(|uplink| uplink.reached.len()), Some(2));
+    assert!(hidden.is_empty(), "{hidden:?}");
+}
+
+#[test]
 fn addresses_in_use_are_passed_over_range_by_range() {
     let project = two_tiers();
     let of = |held: &[(&str, &str)]| uplink(&project, "a", &host(held)).0;

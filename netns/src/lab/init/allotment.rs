@@ -55,6 +55,11 @@ impl Memory {
         self.ended_it = kills > self.seen && exit.shell_code() == 128 + libc::SIGKILL;
         self.seen = kills;
     }
+
+    /// Takes in the group's count while the instance goes on; whether processes beside its own have been killed since.
+    pub(super) fn counted(&mut self, kills: u64) -> bool {
+        std::mem::replace(&mut self.seen, kills) < kills
+    }
 }
 
 #[cfg(test)]
@@ -75,5 +80,6 @@ mod tests {
         assert!(memory.ended_it, "its shell told on");
         memory.ended(Exit::Code(0), 4);
         assert!(!memory.ended_it, "a child of it was, and it went on");
+        assert!(memory.counted(5) && !memory.counted(5), "told once");
     }
 }

@@ -139,7 +139,14 @@ async fn converse(
                 answer: sender,
             });
             let reply = match answer.await {
-                Ok(Ok(located)) => exec(&mut stream, located, fds, &reaper, |_| ()).await?,
+                Ok(Ok(located)) => {
+                    let within = located.place.sandbox();
+                    let reply = exec(&mut stream, located, fds, &reaper, |_| ()).await?;
+                    if let Some(first) = within {
+                        let _ = messages.send(Message::Left(first)); // the main task is gone only when the lab ends
+                    }
+                    reply
+                }
                 Ok(Err(message)) => refusal(message),
                 Err(_) => return Ok(()),
             };

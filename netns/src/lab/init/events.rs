@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use tokio::sync::broadcast;
 
+use super::allotment::Allotment;
+use super::hand::Hand;
 use super::keeper::Keeper;
 use crate::kernel::reaper::Exit;
 use crate::lab::clock::unix_ms;
@@ -88,6 +91,20 @@ impl Keeper {
         }
         let code = exit.shell_code().to_string();
         self.note(id, "die", &[("exitCode", code)]);
+    }
+
+    /// Notes that programs beside the instance's own, which go on, have met its memory limit.
+    pub(super) fn note_memory(&mut self, first: Pid) {
+        let of_it = |(_, hand): &(&Id, &mut Hand)| hand.pid == Some(first);
+        let Some((id, hand)) = self.hands.iter_mut().find(of_it) else {
+            return; // it has ended, and that is told
+        };
+        let usage = hand.allotment.as_ref().map(Allotment::usage);
+        let kills = usage.and_then(|usage| usage.oom_kills).unwrap_or(0);
+        let id = *id;
+        if hand.memory.counted(kills) {
+            self.note(id, "oom", &[]);
+        }
     }
 
     /// Notes that the instance is in another state, where that has a name of its own.

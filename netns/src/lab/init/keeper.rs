@@ -182,6 +182,7 @@ impl Keeper {
             Message::Locate { exec, answer } => {
                 let _ = answer.send(self.locate(exec));
             }
+            Message::Left(pid) => self.note_memory(pid),
             Message::Connected => self.connected = true,
             Message::Detached => self.detached = true,
             Message::LauncherGone if self.detached => {}

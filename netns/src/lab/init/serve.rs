@@ -98,6 +98,8 @@ pub(super) enum Message {
         exec: Exec,
         answer: oneshot::Sender<Result<Located, String>>,
     },
+    /// What `exec` ran in the sandbox of this first process has ended.
+    Left(Pid),
     Connected,
     Detached,
     LauncherGone,
@@ -109,6 +111,16 @@ pub(super) struct Located {
     pub(super) place: Place,
     pub(super) spec: ExecSpec,
     pub(super) detach: bool,
+}
+
+impl Place {
+    /// The first process of the sandbox that it is, if it is one that is there.
+    pub(super) fn sandbox(&self) -> Option<Pid> {
+        match self {
+            Self::Sandbox(pid) => Some(*pid),
+            Self::Network(_) | Self::Own(..) => None,
+        }
+    }
 }
 
 /// Where `exec` takes place.

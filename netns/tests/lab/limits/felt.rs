@@ -148,6 +148,18 @@ pub(super) async fn exec_joins(lab: &Lab<'_>) -> Result<()> {
     let output = lab.exec("calm-1", &HOG).await?;
     ensure!(output.status.code() == Some(137), "{}", said(&output));
     ensure!(lab.instance("calm-1").await? == calm, "it was disturbed");
+    let table = said(&lab.run(&["ps"]).await?);
+    ensure!(
+        table.contains("calm-1 was oom-killed 1 time by memory: 32M\n"),
+        "{table}"
+    );
+    let past = ["events", "--since", "1h", "--until", "0s", "calm"];
+    eventually("the kill is an event", || async {
+        let past = lab.expect(&past).await?;
+        ensure!(past.matches(" oom calm-1 ").count() == 1, "{past}");
+        Ok(())
+    })
+    .await?;
     let shown = lab.exec("calm-1", &["cat", "/proc/self/cgroup"]).await?;
     let shown = String::from_utf8(shown.stdout)?;
     ensure!(
