@@ -25,7 +25,7 @@ use crate::lab::launch::{self, Launch, LaunchError};
 use crate::lab::listen;
 use crate::lab::logs::Window;
 use crate::lab::protocol::{Recreate, Status};
-use crate::lab::state::StateDir;
+use crate::lab::state::{StateDir, lacks_room};
 use crate::plan;
 
 /// How long a lab that is being taken down may take to end: its instances' grace periods, one after the other.
@@ -223,6 +223,11 @@ pub(super) fn bring_up(
         .then(|| Streams::new(&state, &names, &[], Window::to_come()))
         .transpose()?;
     let launched = launch::launch(launch).map_err(|error| match error {
+        LaunchError::Groups(ref why) | LaunchError::Io(ref why)
+            if let Some(full) = lacks_room(state.path(), why) =>
+        {
+            Failure::new(Code::Environment, format!("error: {full}"))
+        }
         LaunchError::AlreadyUp
         | LaunchError::Remains
         | LaunchError::Groups(_)

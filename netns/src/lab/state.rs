@@ -296,6 +296,18 @@ impl Noted {
     }
 }
 
+/// That a full disk is why nothing can be written in a lab's folder, and what to do; `None`: it is not why.
+#[must_use]
+pub fn lacks_room(folder: &Path, error: &io::Error) -> Option<String> {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded).then(|| {
+        format!(
+            "no room is left in {}\n = help: make room, or name another folder with --state-dir",
+            folder.display()
+        )
+    })
+}
+
 fn named(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

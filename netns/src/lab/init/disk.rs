@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 
 use super::target::Refusal;
+use crate::lab::state::lacks_room;
 
 /// Less room than this, in bytes, and lines are lost, or are about to be.
 const LITTLE: u64 = 64 * 1024;
@@ -15,18 +16,15 @@ const ENVIRONMENT: u8 = 69;
 
 /// Why files in the lab's folder could not be written, and the exit code.
 pub(super) fn unwritten(folder: &Path, error: &io::Error) -> Refusal {
-    let folder = folder.display();
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
-            format!(
-                "no room is left in {folder}\n = help: make room, or name another folder with --state-dir"
-            ),
-            Some(ENVIRONMENT),
-        ),
-        _ => (
-            format!("files in {folder} cannot be written: {error}"),
-            None,
-        ),
+    match lacks_room(folder, error) {
+        Some(why) => (why, Some(ENVIRONMENT)),
+        None => {
+            let folder = folder.display();
+            (
+                format!("files in {folder} cannot be written: {error}"),
+                None,
+            )
+        }
     }
 }
 
