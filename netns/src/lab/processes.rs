@@ -7,6 +7,9 @@ use std::os::unix::fs::MetadataExt;
 /// Clock ticks a second in what `/proc` counts: `USER_HZ`, 100 on every architecture that this runs on (`times(2)`).
 pub const TICKS: u64 = 100;
 
+/// A flag of a process that has begun to end (the kernel's `include/linux/sched.h`).
+const PF_EXITING: u64 = 0x4;
+
 /// One line of `proc_pid_stat(5)`, as far as it is of use here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
@@ -26,6 +29,8 @@ pub struct Process {
     pub started: u64,
     /// Whether it has ended, and has not been collected yet.
     pub has_ended: bool,
+    /// Whether it has begun to end (`PF_EXITING`). The first of a PID namespace is like that until all others in it have ended.
+    pub is_ending: bool,
 }
 
 impl Process {
@@ -63,6 +68,7 @@ fn parse(stat: &str) -> Option<Process> {
         threads: count(20)?,
         started: count(22)?,
         has_ended: ["Z", "X"].contains(fields.first()?),
+        is_ending: count(9)? & PF_EXITING != 0,
     })
 }
 
@@ -150,6 +156,7 @@ mod tests {
                 threads: 5,
                 started: 9000,
                 has_ended: false,
+                is_ending: false,
             }
         );
         assert_eq!(parse("71 (a"), None);

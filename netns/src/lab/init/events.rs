@@ -12,6 +12,7 @@ use super::keeper::Keeper;
 use crate::kernel::reaper::Exit;
 use crate::lab::clock::unix_ms;
 use crate::lab::events::Event;
+use crate::lab::processes::Process;
 use crate::lab::protocol::InstanceState;
 use crate::lab::supervise::{Id, State};
 
@@ -99,6 +100,9 @@ impl Keeper {
         let Some((id, hand)) = self.hands.iter_mut().find(of_it) else {
             return; // it has ended, and that is told
         };
+        if Process::read(first.as_raw()).is_none_or(|process| process.is_ending) {
+            return; // it is ending: what was killed is told with that
+        }
         let usage = hand.allotment.as_ref().map(Allotment::usage);
         let kills = usage.and_then(|usage| usage.oom_kills).unwrap_or(0);
         let id = *id;

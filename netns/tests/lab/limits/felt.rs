@@ -92,6 +92,20 @@ async fn figures(lab: &Lab<'_>, name: &str) -> Result<(Value, Value)> {
 pub(super) async fn is_oom_killed(lab: &Lab<'_>) -> Result<()> {
     let calm = lab.instance("calm-1").await?;
     let flags = lab.file().with_file_name("flags");
+    // Whoever is inside ends with it, and before it.
+    let mut beside = lab.spawn(&[
+        "exec",
+        "-T",
+        "hog-1",
+        "/bin/sh",
+        "-c",
+        "touch /flags/beside; exec sleep 3600",
+    ])?;
+    eventually("a shell is open beside it", || async {
+        ensure!(flags.join("beside").exists(), "not yet");
+        Ok(())
+    })
+    .await?;
     fs::write(flags.join("hog"), "")?;
     let status = eventually("it has been started again", || async {
         let status = lab.status().await?;
@@ -106,6 +120,8 @@ pub(super) async fn is_oom_killed(lab: &Lab<'_>) -> Result<()> {
         Ok(status)
     })
     .await?;
+    let ended = beside.wait().await?;
+    ensure!(ended.code() == Some(137), "exec: {ended}");
     let counted = group(lab, "hog-1")
         .await?
         .read("memory", &["memory.oom_control", "memory.events"])?;
