@@ -23,7 +23,7 @@ Examples:
   netns-setup scale product-service=3
   netns-setup restart order-service
   netns-setup down                  stop everything; volumes stay
-  netns-setup down --volumes        ... and forget the data
+  netns-setup down --volumes        ... and forget data and logs
 
 Exit codes:
   0 done   1 failed   2 wrong usage   64 the Compose file is wrong

@@ -34,7 +34,7 @@ const END: Duration = Duration::from_secs(10);
 #[command(after_help = "\
 Examples:
   netns-setup down
-  netns-setup down --volumes        forget the data too
+  netns-setup down --volumes        forget data and logs too
   netns-setup -p second down        the lab of that name, from anywhere")]
 pub(super) struct Down {
     /// Remove the volumes and logs too: data and secrets are gone
@@ -75,7 +75,7 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
     } else {
         say(&format!("{name} is not up"));
     }
-    if !state.path().exists() {
+    if !state.is_a_labs() {
         return Ok(0);
     }
     // Nobody may bring it up while what it would use is removed.
@@ -91,7 +91,7 @@ pub(super) fn run(global: &Global, down: &Down) -> Result<u8, Failure> {
     groups::sweep(&state)?;
     state.remove_runtime_files();
     if down.volumes {
-        let existed = state.volumes().exists();
+        let existed = state.volumes().exists() || state.logs().exists();
         state.forget()?;
         if existed {
             say("its volumes and logs are removed");

@@ -35,22 +35,24 @@ pub(super) fn files(global: &Global) -> Result<Vec<PathBuf>, Failure> {
         return Ok(global.files.clone());
     }
     let here = std::env::current_dir()?;
-    let variables = compose::variables(&here, &env_files(global), &environment(global))
-        .map_err(|found| bad_file(&found))?;
-    let named = of_variables(&variables);
+    let environment = environment(global);
+    // One that cannot be read is said by whoever reads the project, if it is the project's own.
+    let read = compose::variables(&here, &env_files(global), &environment);
+    let named = of_variables(read.as_ref().unwrap_or(&environment));
     if !named.is_empty() {
         return Ok(named);
     }
     let found = here.ancestors().find_map(|folder| in_folder(folder, &here));
-    found.ok_or_else(|| {
-        Failure::new(
+    found.ok_or_else(|| match read {
+        Err(found) => bad_file(&found),
+        Ok(_) => Failure::new(
             Code::BadFile,
             format!(
                 "error: no Compose file in {} or above ({})\n = help: go to the project's folder, or name the file with --file",
                 here.display(),
                 NAMES.join(", ")
             ),
-        )
+        ),
     })
 }
 

@@ -18,24 +18,26 @@ use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 /// # Errors
 /// When the file cannot be opened, or the kernel refuses to lock it.
 pub(super) fn take(path: &Path) -> io::Result<Option<Flock<File>>> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
-    let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => lock,
-        Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-        Err((_, errno)) => return Err(errno.into()),
-    };
-    match fcntl(&*lock, FcntlArg::F_OFD_SETLK(&whole())) {
-        // Somebody may have forgotten the lab since the file was opened.
-        Ok(_) if !is_the_one(&lock, path)? => Ok(None),
-        Ok(_) => Ok(Some(lock)),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
-        Err(errno) => Err(errno.into()),
+    loop {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, errno)) => return Err(errno.into()),
+        };
+        match fcntl(&*lock, FcntlArg::F_OFD_SETLK(&whole())) {
+            // Somebody has forgotten the lab since the file was opened: there is none, and another one may be made.
+            Ok(_) if !is_the_one(&lock, path)? => {}
+            Ok(_) => return Ok(Some(lock)),
+            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 

@@ -159,6 +159,12 @@ impl StateDir {
         self.root.join("cgroups")
     }
 
+    /// Whether a lab has ever been here, up or down: whatever else lies in the folder is somebody else's.
+    #[must_use]
+    pub fn is_a_labs(&self) -> bool {
+        self.lock_file().exists()
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.root.join("lock")
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::setting::{Lab, Setting, said};
 use crate::steps::Steps;
@@ -46,6 +46,17 @@ async fn nowhere(setting: &Setting) -> Result<()> {
         // Empty is not set: there is no Compose file here.
         exits(if name.is_empty() { 64 } else { 2 }, down).await?;
     }
+    // A folder of that name that never was a lab's is none, even where labs are looked for.
+    let base = absolute.parent().context("it lies in one")?;
+    let base = base.to_string_lossy().into_owned();
+    exits(
+        0,
+        asked(
+            setting,
+            &["--state-dir", &base, "-p", "precious", "down", "--volumes"],
+        ),
+    )
+    .await?;
     ensure!(std::fs::read(&precious)? == b"precious", "it is gone");
     Ok(())
 }
@@ -78,6 +89,14 @@ async fn broken(setting: &Setting) -> Result<()> {
     let lab = Lab::new(setting, "its-own", file.clone())?;
     exits(0, inside(setting, &folder, &["up", "-d"])).await?;
     std::fs::write(&file, text.replace("entrypoint", "entrypiont"))?;
+    // Nor must anybody's variables, wherever one stands.
+    let below = setting.folder("broken/below")?;
+    for folder in [&folder, &below] {
+        std::fs::write(folder.join(".env"), "WORDS=\"without an end\n")?;
+    }
+    for folder in [&below, &folder] {
+        exits(0, inside(setting, folder, &["ps"])).await?;
+    }
     exits(0, inside(setting, &folder, &["down"])).await?;
     lab.refused(1, &["ps"]).await.map(drop)
 }
