@@ -146,10 +146,13 @@ pub(crate) fn wrapped(head: &str, items: &[String]) -> String {
     text
 }
 
-/// What could have been meant: a line of help, or several, behind an error.
+/// What could have been meant: a line of help, or several, behind an error; nothing where there is nothing.
 #[must_use]
 pub(crate) fn choice<N: ToString>(head: &str, names: impl IntoIterator<Item = N>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
     let text = paragraph(" = help: ", &format!("{head}: {}", names.join(", ")));
     format!("\n{}", text.trim_end())
 }

@@ -115,15 +115,20 @@ fn rooted(service: &str, path: &str) -> Result<String, Failure> {
 fn fetch(inside: &Inside, path: &str, to: &End, follow: bool) -> Result<(), Failure> {
     // Docker: `folder/.` is what is in the folder.
     let contents = path.ends_with("/.");
-    let (parent, name) = split(path);
-    let flags = if follow { "-chf" } else { "-cf" };
-    fn pack<'a>(flags: &'a str, folder: &'a str, what: &'a str) -> [&'a str; 7] {
-        ["tar", flags, "-", "-C", folder, "--", what]
+    let (_, name) = split(path);
+    let source = if follow {
+        led_to(inside, path)?
+    } else {
+        path.to_owned()
+    };
+    let (parent, found) = split(&source);
+    fn pack<'a>(folder: &'a str, what: &'a str) -> [&'a str; 7] {
+        ["tar", "-cf", "-", "-C", folder, "--", what]
     }
     let End::Here(target) = to else {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-        return inside.run(&pack(flags, parent, name), stdin, stdout);
+        return inside.run(&pack(parent, found), stdin, stdout);
     };
     if let Ok(metadata) = fs::metadata(target)
         && !(metadata.is_file() || metadata.is_dir())
@@ -132,14 +137,14 @@ fn fetch(inside: &Inside, path: &str, to: &End, follow: bool) -> Result<(), Fail
         let why = format!("error: {path}: it is a {kind}: name a file or a folder");
         return Err(Failure::new(Code::Failed, why));
     }
-    look_over(inside, path, follow)?;
+    look_over(inside, &source)?;
     let lacks_folder = target.to_string_lossy().ends_with('/') && !target.is_dir();
     let target = match Path::new(name).file_name() {
         Some(name) if target.is_dir() && !contents => target.join(name),
         _ => target.clone(),
     };
-    let is_folder = inside.succeeds(&["test", "-d", path])?
-        && (follow || contents || !inside.succeeds(&["test", "-L", path])?);
+    let is_folder = inside.succeeds(&["test", "-d", &source])?
+        && (contents || !inside.succeeds(&["test", "-L", &source])?);
     if is_folder {
         if target.exists() && !target.is_dir() {
             return Err(Failure::new(
@@ -150,7 +155,7 @@ fn fetch(inside: &Inside, path: &str, to: &End, follow: bool) -> Result<(), Fail
                 ),
             ));
         }
-        inside.read(&pack(flags, path, "."), |archive| {
+        inside.read(&pack(&source, "."), |archive| {
             unpack::folder(archive, &target)
         })
     } else {
@@ -160,18 +165,30 @@ fn fetch(inside: &Inside, path: &str, to: &End, follow: bool) -> Result<(), Fail
                 format!("error: {}: there is no such folder", target.display()),
             ));
         }
-        inside.read(&pack(flags, parent, name), |archive| {
+        inside.read(&pack(parent, found), |archive| {
             unpack::file(archive, &target)
         })
     }
 }
 
+/// What a path inside leads to, if it is a symbolic link; else the path as it really is. Links below it are not followed.
+fn led_to(inside: &Inside, path: &str) -> Result<String, Failure> {
+    let mut found = Vec::new();
+    inside.read(&["readlink", "-ev", "--", path], |stream| {
+        stream.take(PATH_MAX).read_to_end(&mut found).map(drop)
+    })?;
+    let found = String::from_utf8(found).map_err(|_| {
+        let why = format!("error: {path} leads to a name that is no text");
+        Failure::new(Code::Failed, why)
+    })?;
+    Ok(found.strip_suffix('\n').unwrap_or(&found).to_owned())
+}
+
 /// Refuses, before anything is copied, what is neither a file, a folder nor a symbolic link, or has one such in it.
-fn look_over(inside: &Inside, path: &str, follow: bool) -> Result<(), Failure> {
-    let links = if follow { "-L" } else { "-P" };
+fn look_over(inside: &Inside, path: &str) -> Result<(), Failure> {
     let odd =
         "-type p -printf FIFO -o -type s -printf socket -o ( -type b -o -type c ) -printf device";
-    let mut argv = vec!["find", links, path, "("];
+    let mut argv = vec!["find", path, "("];
     argv.extend(odd.split(' '));
     argv.extend([")", "-printf", " is not copied: %p\n", "-quit"]);
     let mut found = Vec::new();

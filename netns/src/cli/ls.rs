@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::args::Global;
 use super::failure::Failure;
 use super::output::Output;
+use super::ps::standing::Standing;
 use super::terminal::{Paint, columns, duration, out};
 use super::{project, ps, stranger};
 use crate::columns::{table, width, within};
@@ -91,10 +92,6 @@ fn found(name: String, state: &StateDir) -> Found {
         Some(_) => "up",
     };
     let instances = status.iter().flat_map(|status| &status.instances);
-    let runs = |state: InstanceState| {
-        use InstanceState::{Healthy, Running, Starting, Unhealthy};
-        matches!(state, Healthy | Running | Starting | Unhealthy)
-    };
     let mut states = BTreeMap::new();
     for instance in instances.clone() {
         *states.entry(instance.state.word()).or_default() += 1;
@@ -105,7 +102,7 @@ fn found(name: String, state: &StateDir) -> Found {
         states,
         running: instances
             .clone()
-            .filter(|instance| runs(instance.state))
+            .filter(|instance| Standing::Running.covers(instance.state))
             .count(),
         instances: instances.count(),
         files: status

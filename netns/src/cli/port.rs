@@ -1,5 +1,7 @@
 //! `port`: where on the host a service's ports answer.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::args::Global;
@@ -74,8 +76,7 @@ fn none(status: &Status, port: &Port) -> Failure {
     others.dedup();
     let instead = if others.is_empty() {
         let published = status.published.iter();
-        let mut services: Vec<&String> = published.map(|published| &published.service).collect();
-        services.dedup();
+        let services: BTreeSet<&String> = published.map(|published| &published.service).collect();
         choice("it publishes none; published are ports of", services)
     } else {
         choice("it publishes", others)

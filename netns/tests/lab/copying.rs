@@ -132,5 +132,22 @@ async fn copies_files_folders_and_links_alone(lab: &Lab<'_>, here: &Path) -> Res
         .expect(&["exec", "idle", "/bin/sh", "-c", script])
         .await?;
     ensure!(shown == "note\na note\n", "{shown}");
+    // Of a folder that a link leads to, the links stay links.
+    let inside = "mkdir /data/tree; ln -s /data/odd /data/tree/odd; ln -s tree /data/leads";
+    lab.expect(&["exec", "idle", "/bin/sh", "-c", inside])
+        .await?;
+    lab.expect(&["cp", "-L", "idle:/data/leads", &path("followed")])
+        .await?;
+    lab.expect(&["cp", "idle:/data/leads", &path("leads")])
+        .await?;
+    for (link, to) in [("followed/odd", "/data/odd"), ("leads", "tree")] {
+        ensure!(
+            std::fs::read_link(here.join(link))? == Path::new(to),
+            "{link}"
+        );
+    }
+    let missing = ["cp", "-L", "idle:/data/none/x", "."];
+    let refused = lab.refused(1, &missing).await?;
+    ensure!(refused.contains("/data/none/x"), "{refused}");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `ps`: what runs.
 
 pub(super) mod ports;
-mod standing;
+pub(super) mod standing;
 mod table;
 
 use std::collections::BTreeMap;
@@ -111,6 +111,9 @@ pub(super) fn run(global: &Global, ps: &Ps) -> Result<u8, Failure> {
                 }
             })
             .collect();
+        if ps.services {
+            names.sort(); // one-offs come last
+        }
         names.dedup();
         let text: String = names.iter().map(|name| format!("{name}\n")).collect();
         out(&text)?;

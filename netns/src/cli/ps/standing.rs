@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use crate::columns::choice;
 use crate::lab::protocol::InstanceState;
 
 /// What Docker calls several states of an instance, or one of them by its own name.
@@ -26,7 +27,7 @@ pub(in crate::cli) enum Standing {
 
 impl Standing {
     /// Whether an instance in this state is meant.
-    pub(super) fn covers(self, state: InstanceState) -> bool {
+    pub(in crate::cli) fn covers(self, state: InstanceState) -> bool {
         use InstanceState as Is;
         match self {
             // What has not passed its check yet, or is to stop, runs.
@@ -60,8 +61,11 @@ pub(in crate::cli) fn filter(text: &str) -> Result<Standing, String> {
     let state = text
         .strip_prefix("status=")
         .ok_or("expected status=STATE, as in status=running")?;
-    Standing::from_str(state, false)
-        .map_err(|_| format!("{state:?} is no state; `ps --status {state}` names those there are"))
+    Standing::from_str(state, false).map_err(|_| {
+        let states = Standing::value_variants().iter();
+        let states = states.filter_map(|one| Some(one.to_possible_value()?.get_name().to_owned()));
+        format!("{state:?} is no state{}", choice("there are", states))
+    })
 }
 
 #[cfg(test)]

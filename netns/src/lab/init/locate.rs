@@ -33,8 +33,9 @@ impl Keeper {
         if exec.privileged {
             return self.visit(&named[0].planned.name, exec);
         }
-        let running = named.iter().find_map(|hand| Some((hand, hand.pid?)));
-        match running {
+        let running = || named.iter().filter_map(|hand| Some((hand, hand.pid?)));
+        let going_on = running().find(|(hand, _)| !hand.is_paused);
+        match going_on.or_else(|| running().next()) {
             Some((hand, _)) if hand.is_paused => Err(format!(
                 "{0} is paused; `netns-setup unpause {0}` lets it go on",
                 hand.planned.name

@@ -82,11 +82,20 @@ impl Keeper {
             (Some(name), Steer::Start | Steer::Restart { .. } | Steer::Wait) => Err(format!(
                 "{name} is a one-off instance: it lasts as long as the `run` that waits for it"
             )),
+            (Some(_), _) if one_offs.iter().any(|name| !self.has_arrived(name)) => Err(
+                "a one-off instance of these names is just being started; try again in a moment"
+                    .to_owned(),
+            ),
             (Some(name), Steer::Pause | Steer::Unpause) => Err(format!(
                 "{name} is a one-off instance: only those of services are paused"
             )),
             _ => Ok((one_offs.into_iter().collect(), others)),
         }
+    }
+
+    fn has_arrived(&self, name: &str) -> bool {
+        let one_off = self.one_offs.get(name);
+        one_off.is_some_and(|hand| hand.pid.is_some())
     }
 
     /// Ends those of these names, or sends them a signal: the ones that will have ended when that has come about.
