@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use test_support::eventually;
 use tokio::process::Child;
 
-use super::Reader;
+use super::{PATIENCE, Reader};
 use crate::instance::signal_process;
 use crate::setting::{Lab, UP};
 
@@ -35,16 +35,21 @@ pub(super) async fn tell(lab: &Lab<'_>) -> Result<()> {
         signal_process(&lab.instance("web-1").await?, Signal::SIGKILL)
     })
     .await?;
-    while tokio::time::timeout(Duration::from_millis(300), waiting.line())
-        .await
-        .is_err()
-    {
-        if let Ok(web) = lab.instance("web-1").await
-            && web.pid.is_some()
+    let hearing = async {
+        while tokio::time::timeout(Duration::from_millis(300), waiting.line())
+            .await
+            .is_err()
         {
-            signal_process(&web, Signal::SIGKILL)?;
+            if let Ok(web) = lab.instance("web-1").await
+                && web.pid.is_some()
+            {
+                signal_process(&web, Signal::SIGKILL)?;
+            }
         }
-    }
+        anyhow::Ok(())
+    };
+    let heard = tokio::time::timeout(PATIENCE, hearing).await;
+    heard.context("wait tells nothing")??;
     ends(leave(waiting)).await.context("wait")?;
     lab.expect(&["down"]).await.map(drop)
 }

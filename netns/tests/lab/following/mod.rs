@@ -28,14 +28,15 @@ services:
 networks:
   only: { ipam: { config: [ { subnet: "${FRONTEND_PREFIX}.0/24" } ] } }
 "#;
-/// One completes before all is up; one runs by then, and fails.
+/// One completes before all is up; one runs by then, and fails when its folder says so.
 const SPENT: &str = r#"
 services:
   first:
     entrypoint: [/bin/sh, -c, "echo done"]
     networks: [only]
   last:
-    entrypoint: [/bin/sh, -c, "sleep 1.5; echo done; exit 3"]
+    entrypoint: [/bin/sh, -c, "until [ -e /flags/up ]; do sleep 0.1; done; echo done; exit 3"]
+    volumes: ["./flags:/flags:ro"]
     networks: [only]
 networks:
   only: { ipam: { config: [ { subnet: "${FRONTEND_PREFIX}.0/24" } ] } }
@@ -136,11 +137,19 @@ async fn newcomers(lab: &Lab<'_>) -> Result<()> {
 
 /// As with Compose, `up` ends with the last of what it shows, and not with the first.
 async fn spent(setting: &Setting) -> Result<()> {
-    let file = setting.folder("spent")?.join("compose.yaml");
+    let flags = setting.folder("spent/flags")?;
+    let file = flags.with_file_name("compose.yaml");
     std::fs::write(&file, SPENT)?;
     let lab = Lab::new(setting, "spent", file)?;
     let mut up = Reader::of(&lab, &["up"])?;
     up.hears("first-1", "done").await?;
+    test_support::eventually("it is up", || async {
+        let ready = lab.status().await?["ready_ms"].is_u64();
+        ensure!(ready, "it is coming up");
+        Ok(())
+    })
+    .await?;
+    std::fs::write(flags.join("up"), "")?;
     up.hears("last-1", "done").await?;
     let end = tokio::time::timeout(PATIENCE, up.child.wait()).await;
     let end = end.context("it goes on after all have ended")??;

@@ -214,7 +214,7 @@ async fn chosen(lab: &Lab<'_>) -> Result<()> {
     ensure!(told.contains("name that service"), "{told}");
 
     let date = Command::new("date")
-        .args(["-d", "+1 second", "+%s.%N"])
+        .args(["-d", "+4 seconds", "+%s.%N"])
         .output()?;
     let until = String::from_utf8(date.stdout)?;
     let mut follower = Reader::of(

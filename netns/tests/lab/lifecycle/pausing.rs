@@ -5,14 +5,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use netns_setup::lab::processes;
 use nix::sys::signal::Signal;
+use test_support::eventually;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::told;
 use crate::setting::{Lab, Setting, UP};
 
-/// Longer than it takes a check that fails to make `web` unhealthy: two of 0.3 seconds, 0.2 seconds apart.
-const LONG: Duration = Duration::from_secs(2);
+/// Longer than it takes a check that fails to make `web` unhealthy: two of 1.5 seconds, 0.2 seconds apart.
+const LONG: Duration = Duration::from_secs(4);
 
 /// `web` answers each line, and its check wants an answer; `forks` has another child all the time.
 const FILE: &str = r#"
@@ -36,7 +37,7 @@ services:
     healthcheck:
       test: [CMD, perl, -MIO::Socket::INET, -e, "my $$s = IO::Socket::INET->new('127.0.0.1:8080') or exit 1; print $$s qq(x\n); exit !<$$s>"]
       interval: 200ms
-      timeout: 300ms
+      timeout: 1500ms
       retries: 2
     ports: ["127.0.0.1:${HTTP_PORT}:8080"]
   forks:
@@ -69,8 +70,13 @@ pub(super) async fn pauses(setting: &Setting) -> Result<()> {
         let namespace = processes::namespace(pid).context("its PID namespace")?;
         let members = processes::by_namespace().remove(&namespace);
         for member in members.context("its processes")? {
-            let status = std::fs::read_to_string(format!("/proc/{member}/status"))?;
-            ensure!(is_halted(&status), "{name} is not halted: {status}");
+            // Its lines are not of one moment.
+            eventually("it is halted", || async {
+                let status = std::fs::read_to_string(format!("/proc/{member}/status"))?;
+                ensure!(is_halted(&status), "{name} is not halted: {status}");
+                Ok(())
+            })
+            .await?;
         }
     }
     stream.write_all(b"two\n").await?;
