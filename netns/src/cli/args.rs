@@ -50,7 +50,7 @@ pub(super) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Global {
     /// Compose file, - for standard input; may be given again, later ones override [default: those of COMPOSE_FILE, else compose.yaml or docker-compose.yml here or above, and compose.override.yaml beside it]
     #[arg(short, long = "file", value_name = "FILE", action = ArgAction::Append, help_heading = GLOBAL)]

@@ -72,6 +72,7 @@ pub fn run() -> ExitCode {
     if let Some(code) = crate::kernel::cgroup::guardian::intercept() {
         return code;
     }
+    completion::intercept();
     let cli = Cli::try_parse().unwrap_or_else(|mut error| {
         let words: Vec<String> = std::env::args().skip(1).collect();
         let instead = elsewhere::instead(&error, &words);

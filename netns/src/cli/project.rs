@@ -66,6 +66,13 @@ pub(super) fn load_with<'a>(
     })
 }
 
+/// The services there are, whether or not their profiles are on; `None`: the file cannot be read.
+pub(super) fn services(global: &Global) -> Option<Vec<String>> {
+    let project = read(global, &files(global).ok()?).ok()?;
+    let services = project.services.into_keys();
+    Some(services.chain(project.off.into_keys()).collect())
+}
+
 /// The Swarm file made of the Compose file.
 pub(super) fn swarm(global: &Global) -> Result<String, Failure> {
     compose::swarm(&files(global)?, &env_files(global), &environment(global))

@@ -32,6 +32,12 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
             dotenv(setting),
         )
         .await;
+    steps
+        .step(
+            "bash completes verbs, options, and the services of the file that is meant",
+            completed(setting),
+        )
+        .await;
 }
 
 async fn nowhere(setting: &Setting) -> Result<()> {
@@ -118,6 +124,61 @@ async fn dotenv(setting: &Setting) -> Result<()> {
     third.env("COMPOSE_FILE", "third.yaml");
     let told = exits(0, third).await?;
     ensure!(told.trim_end().ends_with(": 0\nthird"), "{told}");
+    Ok(())
+}
+
+/// What bash offers for the last word of each line, by the script's own function.
+const COMPLETE: &str = r#"
+source <(netns-setup completion bash)
+while read -ra COMP_WORDS; do
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    COMP_TYPE=9
+    [ "${COMP_WORDS[COMP_CWORD]}" != . ] || COMP_WORDS[COMP_CWORD]=
+    _clap_complete_netns_setup netns-setup "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}" 2>/dev/null
+    (IFS=' '; echo "${COMPREPLY[*]}")
+done
+"#;
+
+async fn completed(setting: &Setting) -> Result<()> {
+    let folder = setting.folder("completed")?;
+    for (file, text) in [
+        (
+            "compose.yaml",
+            format!("services: {{ web: {SERVICE}, worker: {SERVICE} }}\n"),
+        ),
+        ("other.yaml", format!("services: {{ other: {SERVICE} }}\n")),
+        ("broken.yaml", "services: [".to_owned()),
+    ] {
+        std::fs::write(folder.join(file), text)?;
+    }
+    let expected = [
+        ("netns-setup sto", "stop"),
+        ("netns-setup logs --no-l", "--no-log-prefix"),
+        ("netns-setup config --format s", "swarm"),
+        ("netns-setup exec wo", "worker"),
+        ("netns-setup stop w", "web worker"),
+        ("netns-setup up --scale we", "web="),
+        ("netns-setup -f other.yaml logs o", "other"),
+        ("netns-setup -f broken.yaml logs o", ""),
+        ("netns-setup up --bin-d", "--bin-dir"),
+    ];
+    let program = setting.netns_setup().get_program().to_owned();
+    let program = Path::new(&program).parent().context("its folder")?;
+    let path = format!("{}:{}", program.display(), std::env::var("PATH")?);
+    let mut bash = Command::new("bash");
+    let lines: String = expected
+        .iter()
+        .map(|(line, _)| format!("{line}\n"))
+        .collect();
+    let script = format!("{COMPLETE}\n");
+    std::fs::write(folder.join("lines"), lines)?;
+    let lines = std::fs::File::open(folder.join("lines"))?;
+    bash.args(["--norc", "--noprofile", "-c", &script])
+        .stdin(lines);
+    bash.env("PATH", path).current_dir(&folder);
+    let told = exits(0, bash).await?;
+    let offered: Vec<&str> = told.lines().skip(1).collect();
+    ensure!(offered == expected.map(|(_, offered)| offered), "{told}");
     Ok(())
 }
 
