@@ -250,6 +250,21 @@ fn send(inside: &Inside, from: &End, path: &str, follow: bool) -> Result<(), Fai
         ),
         None => (".", path.to_owned()),
     };
+    let target = Path::new(folder).join(&name);
+    let target = target.to_string_lossy();
+    if tree.is_folder()
+        && inside.succeeds(&["test", "-e", &target, "-o", "-L", &target])?
+        && !inside.succeeds(&["test", "-d", &target])?
+    {
+        return Err(Failure::new(
+            Code::Failed,
+            format!(
+                "error: in {}: {target}: it is a file, and {} is a folder",
+                inside.name(),
+                source.display()
+            ),
+        ));
+    }
     let make = contents && !into_folder;
     if make && !inside.succeeds(&["mkdir", path])? {
         return Err(Failure::new(

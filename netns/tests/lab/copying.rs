@@ -132,6 +132,21 @@ async fn copies_files_folders_and_links_alone(lab: &Lab<'_>, here: &Path) -> Res
         .expect(&["exec", "idle", "/bin/sh", "-c", script])
         .await?;
     ensure!(shown == "note\na note\n", "{shown}");
+    // No folder takes a file's place.
+    std::fs::create_dir_all(here.join("folder/renamed"))?;
+    for source in [path("folder"), path("folder/renamed")] {
+        for target in ["idle:/data/renamed", "idle:/data"] {
+            let argv = ["cp", &source, target];
+            if source.ends_with("folder") && target.ends_with("data") {
+                continue; // it has no file of that name
+            }
+            let refused = lab.refused(1, &argv).await?;
+            ensure!(
+                refused.contains("/data/renamed: it is a file"),
+                "{argv:?}: {refused}"
+            );
+        }
+    }
     // Of a folder that a link leads to, the links stay links.
     let inside = "mkdir /data/tree; ln -s /data/odd /data/tree/odd; ln -s tree /data/leads";
     lab.expect(&["exec", "idle", "/bin/sh", "-c", inside])
