@@ -35,7 +35,11 @@ const END: Duration = Duration::from_secs(10);
 Examples:
   netns-setup down
   netns-setup down --volumes        forget data and logs too
-  netns-setup -p second down        the lab of that name, from anywhere")]
+  netns-setup -p second down        the lab of that name, from anywhere
+
+Volumes stay, also those without a name in the file: they belong to an instance
+by its name, and whoever has that next finds them, as after `scale` and `scale`
+back. Docker gives it new ones.")]
 pub(super) struct Down {
     /// Remove the volumes and logs too: data and secrets are gone
     #[arg(short, long)]

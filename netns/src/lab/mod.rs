@@ -34,6 +34,7 @@ pub mod build;
 pub mod client;
 pub mod clock;
 pub mod events;
+pub mod folder;
 pub mod groups;
 pub mod init;
 pub mod launch;

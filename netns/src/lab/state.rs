@@ -22,6 +22,7 @@ use std::time::Duration;
 use nix::fcntl::Flock;
 use nix::unistd::{Pid, Uid, User};
 
+use super::folder::{self, named};
 use super::lock;
 use super::processes::Process;
 use super::protocol::VERSION;
@@ -259,12 +260,7 @@ impl StateDir {
     /// When something cannot be removed.
     pub fn forget(&self) -> io::Result<()> {
         for folder in [self.volumes(), self.logs()] {
-            match fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(named(&error, &folder));
-                }
-                _ => {}
-            }
+            folder::remove(&folder)?;
         }
         let _ = fs::remove_file(self.lock_file());
         let _ = fs::remove_dir(&self.root); // what else somebody keeps there is not ours
@@ -300,22 +296,6 @@ impl Noted {
     fn runs(&self) -> bool {
         self.is_there() && Process::read(self.pid).is_some_and(|process| !process.has_ended)
     }
-}
-
-/// That a full disk is why nothing can be written in a lab's folder, and what to do; `None`: it is not why.
-#[must_use]
-pub fn lacks_room(folder: &Path, error: &io::Error) -> Option<String> {
-    use io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded).then(|| {
-        format!(
-            "no room is left in {}\n = help: make room, or name another folder with --state-dir",
-            folder.display()
-        )
-    })
-}
-
-fn named(error: &io::Error, path: &Path) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

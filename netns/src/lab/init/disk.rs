@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 
 use super::target::Refusal;
-use crate::lab::state::lacks_room;
+use crate::lab::folder::lacks_room;
 
 /// Less room than this, in bytes, and lines are lost, or are about to be.
 const LITTLE: u64 = 64 * 1024;

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::instance;
 use crate::compose::{FileKind, FileSource, Project};
 use crate::kernel::Identity;
+use crate::lab::folder;
 use crate::lab::state::StateDir;
 use crate::plan::Instance;
 
@@ -41,7 +42,7 @@ pub(super) fn forget_anonymous_volumes(state: &StateDir, instance: &str) -> io::
     for entry in fs::read_dir(state.volumes())? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(&own) {
-            fs::remove_dir_all(entry.path())?;
+            folder::remove(&entry.path())?;
         }
     }
     Ok(())
