@@ -198,6 +198,11 @@ mod tests {
             .get_subcommands_mut()
             .filter(|command| command.get_name() != "help")
         {
+            // clap folds what is longer, in the middle of our own lines.
+            let own = command.get_after_help().map(ToString::to_string);
+            for line in own.unwrap_or_default().lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
             let help = command.render_long_help().to_string();
             helps.push((command.get_name().to_owned(), help));
         }

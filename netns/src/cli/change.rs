@@ -98,6 +98,7 @@ pub(super) fn apply(
         Change {
             file: Some(file),
             scale,
+            anew: up.anew(&services),
             services,
             recreate: up.recreate(),
             ports: Vec::new(),

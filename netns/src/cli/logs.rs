@@ -32,10 +32,11 @@ Examples:
   netns-setup logs -t --since 10m
   netns-setup logs --tail 20 --no-log-prefix postgres > postgres.log
 
-A log is what the program itself has written, byte by byte. No file gets longer
-than 10 MB; the two before the current one are kept beside it, in the folder of
-the lab (ls --json names it): logs/NAME.log.1 and .2. --since looks into these
-too, and so into earlier lives of the lab; without it the current one is shown.
+A log is what the program itself has written, byte by byte; what is no UTF-8
+is shown as U+FFFD, and stands in the files as it was. No file gets longer than
+10 MB; the two before the current one are kept beside it, in the folder of the
+lab (ls --json names it): logs/NAME.log.1 and .2. --since looks into these too,
+and so into earlier lives of the lab; without it the current one is shown.
 
 A line's time, in UTC, is when the lab took in its end. With -t the lines of all
 instances are in the order of their times. A line of a log that another version

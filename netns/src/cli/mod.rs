@@ -82,6 +82,9 @@ pub fn run() -> ExitCode {
         let printed = error.print();
         // What is no complaint, as help, is an answer.
         if let (Err(failed), false) = (printed, error.use_stderr()) {
+            if failed.kind() == std::io::ErrorKind::BrokenPipe {
+                reader::leave();
+            }
             terminal::complain(&format!("error: {}", terminal::unprinted(&failed)));
             std::process::exit(i32::from(Code::Failed as u8));
         }

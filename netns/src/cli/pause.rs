@@ -10,9 +10,9 @@ use crate::lab::protocol::Steer;
 /// `pause`
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Every process of the sandbox gets SIGSTOP: connections stay, and nothing answers.
-Health checks rest meanwhile, and `exec` is refused. `stop`, `restart` and `down`
-let go on what they end.
+Every process of the sandbox gets SIGSTOP: connections stay, nothing answers.
+Health checks rest meanwhile, and `exec` is refused. `stop`, `restart` and
+`down` let go on what they end.
 
 Examples:
   netns-setup pause redis                what do the others do?

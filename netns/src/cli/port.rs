@@ -18,7 +18,7 @@ use crate::lab::protocol::Status;
 Examples:
   netns-setup port api-gateway            each, as 3000/tcp -> 0.0.0.0:8080
   netns-setup port api-gateway 3000
-  curl http://$(netns-setup port api-gateway 3000)/api/products
+  curl http://$(netns-setup port api-gateway 3001)/ready
 
 A published port is the service's, not one instance's: connections are spread
 over them. 0.0.0.0 stands for every address of this machine.")]

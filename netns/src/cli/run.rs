@@ -33,10 +33,11 @@ no x-flows; else `exec` runs a client beside the server.
 What the service depends on is started if it does not run, with the lab itself
 if that is not up, and goes on afterwards: `down` ends it.
 
-It has a name, SERVICE-run-N or --name: `ps -a`, top and stats show it; exec, cp,
-stop and kill take it. What it prints is for the caller and in no log. SIGINT and
-SIGTERM are passed on; the third ends it by SIGKILL. Ctrl-C at a terminal of its
-own is the program's: where that does not heed it, `netns-setup kill` does.
+It has a name, SERVICE-run-N or --name: `ps -a`, top and stats show it; exec,
+cp, stop and kill take it. What it prints is for the caller and in no log.
+SIGINT and SIGTERM are passed on; the third ends it by SIGKILL. Ctrl-C at a
+terminal of its own is the program's: where that does not heed it,
+`netns-setup kill` does.
 
 Examples:
   netns-setup run -e LOG=debug order-service

@@ -21,11 +21,12 @@ use crate::columns::paragraph;
 use crate::kernel::wait_for_end;
 use crate::lab::build::Binaries;
 use crate::lab::clock::{Clock, millis};
+use crate::lab::folder::lacks_room;
 use crate::lab::launch::{self, Launch, LaunchError};
 use crate::lab::listen;
 use crate::lab::logs::Window;
 use crate::lab::protocol::{Recreate, Status};
-use crate::lab::state::{StateDir, lacks_room};
+use crate::lab::state::StateDir;
 use crate::plan;
 
 /// How long a lab that is being taken down may take to end: its instances' grace periods, one after the other.
@@ -47,7 +48,7 @@ Examples:
   netns-setup up --until 17         the network's first 17 steps, no instance
 
 An up that fails takes down again what it has started; volumes and logs stay. On
-a lab that is up, up starts and ends what the file or the options say has changed,
+a lab that is up, up starts and ends what the file or the options have changed,
 leaves the rest running whatever comes of it, and returns, with -d or without.")]
 pub(super) struct Up {
     /// Return when everything is healthy, leaving it running
@@ -109,10 +110,18 @@ pub(super) struct Up {
 impl Up {
     /// What of a lab that runs is started anew.
     pub(super) fn recreate(&self) -> Recreate {
-        match (self.force_recreate, self.no_recreate) {
-            (true, _) => Recreate::All,
-            (false, true) => Recreate::None,
-            (false, false) => Recreate::Changed,
+        match self.no_recreate {
+            true => Recreate::None,
+            false => Recreate::Changed,
+        }
+    }
+
+    /// Which of the services that are to run are started anew, changed or not: not what they depend on.
+    pub(super) fn anew(&self, services: &BTreeSet<String>) -> BTreeSet<String> {
+        match (self.force_recreate, self.services.is_empty()) {
+            (false, _) => BTreeSet::new(),
+            (true, true) => services.clone(),
+            (true, false) => self.services.iter().cloned().collect(),
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) fn option(verb: &str, option: &str) -> Option<&'static str> {
             "`up -d`, then `logs -f SERVICE`"
         }
         ("cp", "-a" | "--archive") => "inside, files belong to the sandbox's one user",
-        ("cp", "--all") => "a one-off is out of reach: what it writes to a volume stays there",
+        ("cp", "--all") => "a one-off instance has a name of its own, which `ps -a` shows",
         ("up", "--always-recreate-deps") => {
             "`up --force-recreate` starts anew what is named: name what it depends on, too"
         }

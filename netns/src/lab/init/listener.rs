@@ -120,7 +120,7 @@ impl Keeper {
                 Verdict::Pending if now >= until => {
                     let late = self.late(|id| listener.is_about(id));
                     let waited = until.saturating_sub(listener.began).as_secs_f64();
-                    let how = format!("not healthy after {waited} s");
+                    let how = format!("not healthy after {waited:.1} s");
                     Some(Reply::Progress(self.failed(late, how)))
                 }
                 Verdict::Ready | Verdict::Pending => None,

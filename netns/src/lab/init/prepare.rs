@@ -9,7 +9,6 @@ use super::instance;
 use super::keeper::Keeper;
 use super::serve::Message;
 use super::target::{Refusal, Standing, Target};
-use crate::lab::protocol::Recreate;
 use crate::lab::supervise::{Event, Id, Ids, Wanted};
 
 impl Keeper {
@@ -117,7 +116,7 @@ impl Keeper {
             let same = hand.is_made_like(&next)
                 && (unit.restart, unit.probe, unit.stop_grace)
                     == (slot.unit.restart, slot.unit.probe, slot.unit.stop_grace);
-            if asked.change.recreate == Recreate::All || !same {
+            if asked.change.anew.contains(&hand.planned.service) || !same {
                 renewed.insert(*id, next);
             }
         }

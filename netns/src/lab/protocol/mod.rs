@@ -17,7 +17,7 @@ pub use status::{InstanceStatus, PublishedPort, Status, UplinkStatus};
 
 /// The protocol's version: to be counted up with every change of what is said. Whoever asks says it, and so does whoever refuses: a lab
 /// that was brought up by another version of the program is told from one that refuses for a reason.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// What to do about a lab that was brought up by another version.
 pub const OTHER_VERSION: &str = "`netns-setup down`, then `netns-setup up`";

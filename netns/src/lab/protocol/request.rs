@@ -129,7 +129,9 @@ pub struct Change {
     pub scale: BTreeMap<String, u32>,
     /// Services that are to run, each as the file says now.
     pub services: BTreeSet<String>,
-    /// Whether those run anew even if nothing about them has changed, or go on as they are even if something has.
+    /// Those among them that run anew even if nothing about them has changed.
+    pub anew: BTreeSet<String>,
+    /// Whether the others go on as they are even if something about them has changed.
     pub recreate: Recreate,
     /// What the sockets listen on, in their order.
     pub ports: Vec<On>,
@@ -144,8 +146,6 @@ pub enum Recreate {
     /// Those whose service, or binary, is not what it was.
     #[default]
     Changed,
-    /// All of them.
-    All,
     /// None.
     None,
 }

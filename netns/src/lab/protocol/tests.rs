@@ -51,13 +51,12 @@ fn any_change() -> impl Strategy<Value = Change> {
         environment: BTreeMap::from([(path.clone(), value)]),
         binaries: BTreeMap::from([(path.clone(), path.into())]),
     });
-    let recreate = prop_oneof![
-        Just(Recreate::Changed),
-        Just(Recreate::All),
-        Just(Recreate::None)
-    ];
+    let recreate = prop_oneof![Just(Recreate::Changed), Just(Recreate::None)];
     let scale = proptest::collection::btree_map(".*", any::<u32>(), 0..3);
-    let services = proptest::collection::btree_set(".*", 0..3);
+    let services = (
+        proptest::collection::btree_set(".*", 0..3),
+        proptest::collection::btree_set(".*", 0..3),
+    );
     let ports = proptest::collection::vec(any::<On>(), 0..3);
     let wait = any::<Option<u64>>();
     (
@@ -68,14 +67,17 @@ fn any_change() -> impl Strategy<Value = Change> {
         ports,
         wait,
     )
-        .prop_map(|(file, scale, services, recreate, ports, wait_ms)| Change {
-            file,
-            scale,
-            services,
-            recreate,
-            ports,
-            wait_ms,
-        })
+        .prop_map(
+            |(file, scale, (services, anew), recreate, ports, wait_ms)| Change {
+                file,
+                scale,
+                services,
+                anew,
+                recreate,
+                ports,
+                wait_ms,
+            },
+        )
 }
 
 fn any_steer() -> impl Strategy<Value = Steer> {

@@ -193,12 +193,15 @@ pub(super) async fn changed(lab: &Lab<'_>, file: &Path) -> Result<()> {
         lab.instance("guest-1").await?.address == "10.77.2.10",
         "the new service's address"
     );
-    let anew = told(
-        lab,
-        &[&UP[..], &["--force-recreate", "--no-deps", "base"]].concat(),
-    )
-    .await?;
-    ensure!(lines(&anew, "running") == ["base-1"], "up: {anew}");
+    // What web depends on is not named.
+    for (named, running, healthy) in [("base", &["base-1"][..], &[][..]), ("web", &[], &["web-1"])]
+    {
+        let anew = told(lab, &[&UP[..], &["--force-recreate", named]].concat()).await?;
+        ensure!(
+            lines(&anew, "running") == running && lines(&anew, "healthy") == healthy,
+            "up: {anew}"
+        );
+    }
     // Who may reach whom is a change too, although it is nobody's own.
     let file_now = std::fs::read_to_string(file)?;
     std::fs::write(file, file_now.replace("  - base -> web:8080\n", ""))?;
