@@ -46,6 +46,7 @@ mod streams;
 mod summary;
 mod terminal;
 mod top;
+mod turn;
 mod unpack;
 mod until;
 mod up;

@@ -14,10 +14,11 @@ use super::project::Loaded;
 use super::pty::window;
 use super::steer::Ended;
 use super::up::{self, Up};
-use super::{change, project, ps, stranger};
+use super::{change, project, ps, stranger, turn};
 use crate::lab::clock::millis;
 use crate::lab::launch;
 use crate::lab::protocol::{self, Request};
+use crate::lab::turn::Turn;
 
 /// How long what it depends on may take to be healthy.
 const WAIT: Duration = Duration::from_secs(120);
@@ -89,22 +90,7 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
     let names = [service.clone()];
     let mut needed = change::selected(&loaded.project, &names, run.no_deps)?;
     needed.remove(service);
-    if !state.is_up() {
-        bring_up(global, loaded, &needed, inherited)?;
-    } else if loaded.is_more {
-        make_known(&loaded, service, &needed)?;
-    } else if !needed.is_empty() {
-        let status = ps::status(&state)?;
-        let runs = |name: &str| status.instances.iter().any(|one| one.service == name);
-        let scale: BTreeMap<String, u32> = needed
-            .iter()
-            .filter(|name| !runs(name))
-            .filter_map(|name| Some((name.clone(), loaded.project.services.get(name)?.replicas)))
-            .collect();
-        let wait_ms = Some(millis(WAIT));
-        let ended = change::scale(&loaded, &status, scale, BTreeSet::clone(&needed), wait_ms)?;
-        has_come(service, &ended)?;
-    }
+    make_ready(global, loaded, service, &needed, inherited)?;
     let tty = !run.no_tty && is_terminal();
     let request = Request::Run(protocol::Run {
         service: service.clone(),
@@ -116,6 +102,40 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<u8, Failure> {
         terminal: tty.then(window),
     });
     stream(&state, request, tty, false, Patience::ForThree)
+}
+
+/// Sees to a lab in which the service is known and what it needs runs: one at a time.
+fn make_ready(
+    global: &Global,
+    loaded: Loaded,
+    service: &str,
+    needed: &BTreeSet<String>,
+    inherited: Vec<RawFd>,
+) -> Result<(), Failure> {
+    let state = loaded.state.clone();
+    if state.is_up() && !loaded.is_more && needed.is_empty() {
+        return Ok(());
+    }
+    let turn = turn::take(&state)?;
+    if !state.is_up() {
+        return bring_up(global, loaded, needed, inherited, turn);
+    }
+    if loaded.is_more {
+        return make_known(&loaded, service, needed);
+    }
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let status = ps::status(&state)?;
+    let runs = |name: &str| status.instances.iter().any(|one| one.service == name);
+    let scale: BTreeMap<String, u32> = needed
+        .iter()
+        .filter(|name| !runs(name))
+        .filter_map(|name| Some((name.clone(), loaded.project.services.get(name)?.replicas)))
+        .collect();
+    let wait_ms = Some(millis(WAIT));
+    let ended = change::scale(&loaded, &status, scale, needed.clone(), wait_ms)?;
+    has_come(service, &ended)
 }
 
 /// Has the lab that runs read the file with a service whose profiles were off, and start what that depends on.
@@ -147,6 +167,7 @@ fn bring_up(
     loaded: Loaded,
     needed: &BTreeSet<String>,
     inherited: Vec<RawFd>,
+    turn: Option<Turn>,
 ) -> Result<(), Failure> {
     if let Some(refusal) = stranger::refusal(loaded.state.path()) {
         return Err(refusal);
@@ -161,7 +182,7 @@ fn bring_up(
         let all = loaded.project.services.keys();
         up.scale = all.map(|name| (name.clone(), 0)).collect();
     }
-    match up::bring_up(global, loaded, &up, inherited)? {
+    match up::bring_up(global, loaded, &up, inherited, turn)? {
         0 => Ok(()),
         code => Err(Failure {
             code,

@@ -8,7 +8,7 @@ use super::args::{Global, scale as number};
 use super::failure::Failure;
 use super::steer::Waiting;
 use super::terminal::say;
-use super::{change, project, ps};
+use super::{change, project, ps, turn};
 
 /// `scale`
 #[derive(Debug, Clone, Args)]
@@ -39,6 +39,7 @@ pub(super) fn run(global: &Global, options: &Scale) -> Result<u8, Failure> {
     if !loaded.state.is_up() {
         return Err(project::not_up(&loaded.state));
     }
+    let _turn = turn::take(&loaded.state)?;
     let status = ps::status(&loaded.state)?;
     let scale: BTreeMap<String, u32> = options.scale.iter().cloned().collect();
     let names: Vec<String> = scale.keys().cloned().collect();

@@ -16,7 +16,7 @@ use super::streams::Streams;
 use super::summary::{Told, heading, summary};
 use super::terminal::say;
 use super::watch::watch;
-use super::{built, change, doctor, ps, until, uplink};
+use super::{built, change, doctor, ps, turn, until, uplink};
 use crate::columns::paragraph;
 use crate::kernel::wait_for_end;
 use crate::lab::build::Binaries;
@@ -27,6 +27,7 @@ use crate::lab::listen;
 use crate::lab::logs::Window;
 use crate::lab::protocol::{Recreate, Status};
 use crate::lab::state::StateDir;
+use crate::lab::turn::Turn;
 use crate::plan;
 
 /// How long a lab that is being taken down may take to end: its instances' grace periods, one after the other.
@@ -49,7 +50,9 @@ Examples:
 
 An up that fails takes down again what it has started; volumes and logs stay. On
 a lab that is up, up starts and ends what the file or the options have changed,
-leaves the rest running whatever comes of it, and returns, with -d or without.")]
+leaves the rest running whatever comes of it, and returns, with -d or without.
+While it is brought up or changed from elsewhere, up waits and goes on
+from there.")]
 pub(super) struct Up {
     /// Return when everything is healthy, leaving it running
     #[arg(short, long)]
@@ -146,15 +149,17 @@ impl Default for Up {
 pub(super) fn run(global: &Global, up: &Up) -> Result<u8, Failure> {
     let inherited = launch::inherited_descriptors();
     let loaded = project::load_with(global, &up.services)?;
-    bring_up(global, loaded, up, inherited)
+    let turn = turn::take(&loaded.state)?;
+    bring_up(global, loaded, up, inherited, turn)
 }
 
-/// Brings up what has been read already; `inherited` are the descriptors that were open before.
+/// Brings up what has been read already; `inherited` are the descriptors that were open before, `turn` is ours until it is up.
 pub(super) fn bring_up(
     global: &Global,
     loaded: Loaded,
     up: &Up,
-    inherited: Vec<RawFd>,
+    mut inherited: Vec<RawFd>,
+    turn: Option<Turn>,
 ) -> Result<u8, Failure> {
     let services = change::selected(&loaded.project, &up.services, up.no_deps)?;
     let Loaded { project, state, .. } = &loaded;
@@ -217,6 +222,7 @@ pub(super) fn bring_up(
         .iter()
         .map(|instance| instance.name.clone())
         .collect();
+    inherited.extend(turn.as_ref().map(Turn::descriptor));
     let launch = Launch {
         project,
         plan,
@@ -243,7 +249,7 @@ pub(super) fn bring_up(
         | LaunchError::Io(_) => Failure::new(Code::Failed, error.to_string()),
         LaunchError::Kernel(_) => Failure::new(Code::Environment, error.to_string()),
     })?;
-    watch(launched, &printer, &mut told, streams)
+    watch(launched, &printer, &mut told, streams, turn)
 }
 
 /// Makes of a lab that runs what the file and the options say now, and says what that came to.

@@ -16,16 +16,18 @@ use super::terminal::say;
 use super::uplink;
 use crate::lab::launch::{Heard, Launched};
 use crate::lab::protocol::{InstanceState, Progress, Reply};
+use crate::lab::turn::Turn;
 
 /// How often logs are looked at in the foreground, in milliseconds.
 const FOLLOW_MS: u16 = 100;
 
-/// Shows what happens until the lab is up (detached) or has ended.
+/// Shows what happens until the lab is up (detached) or has ended. Once it is up, it is others' turn.
 pub(super) fn watch(
     mut launched: Launched,
     printer: &Printer,
     told: &mut Told,
     mut streams: Option<Streams>,
+    mut turn: Option<Turn>,
 ) -> Result<u8, Failure> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -108,6 +110,7 @@ pub(super) fn watch(
                             unenforced,
                         } => {
                             is_up = true;
+                            drop(turn.take());
                             told.unenforced.clone_from(unenforced);
                             say(&stands(told, *at_ms, memory, attached));
                             if !attached {

@@ -42,7 +42,7 @@ pub(super) fn take(path: &Path) -> io::Result<Option<Flock<File>>> {
 }
 
 /// Whether the open file is the one that has this path.
-fn is_the_one(file: &File, path: &Path) -> io::Result<bool> {
+pub(super) fn is_the_one(file: &File, path: &Path) -> io::Result<bool> {
     let number = |metadata: Metadata| (metadata.dev(), metadata.ino());
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -15,7 +15,7 @@
 //!   the environment. Prefixes need not differ between labs: each has a network of its own. Ports must.
 //! - **What runs**: `--bin-dir FOLDER` (or `NETNS_BIN_DIR`) takes the services' binaries from there and builds nothing;
 //!   `--profile dev` (or `NETNS_BUILD_PROFILE`) builds with that profile.
-//! - **`up -d`** returns 0 once everything is healthy or has completed, and 0 with nothing changed when the lab was up. Otherwise
+//! - **`up -d`** returns 0 once everything is healthy or has completed, and 0 with nothing changed when the lab was up. Several at once are one after the other: the first does it. Otherwise
 //!   not 0, and nothing runs: 1 when something could not be built or did not become healthy (`--wait-timeout`, seconds; its last log
 //!   lines are on standard error), 64 for the Compose file, 69 for the machine or a port that is taken.
 //! - **`ps --json`** prints [`protocol::Status`]: `pid` is the lab's first process as the host numbers it, `instances[].pid` each
@@ -45,6 +45,7 @@ pub mod processes;
 pub mod protocol;
 pub mod state;
 pub mod supervise;
+pub mod turn;
 pub mod usage;
 
 /// Where a sandbox looks for programs unless the file says otherwise, as in the official images.

@@ -26,6 +26,7 @@ use super::folder::{self, named};
 use super::lock;
 use super::processes::Process;
 use super::protocol::VERSION;
+use super::turn::Turn;
 use crate::compose::{FileKind, is_project_name};
 use crate::kernel::wait_for_end;
 
@@ -194,6 +195,22 @@ impl StateDir {
             )));
         }
         Ok(())
+    }
+
+    /// Takes the turn to bring the lab up, or to change it. `None`: somebody has it.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, opened or locked.
+    pub fn try_turn(&self) -> io::Result<Option<Turn>> {
+        Turn::take(&self.root).map_err(|error| named(&error, &self.root))
+    }
+
+    /// The same when whoever has it has done.
+    ///
+    /// # Errors
+    /// As of [`StateDir::try_turn`].
+    pub fn wait_for_turn(&self) -> io::Result<Turn> {
+        Turn::wait_for(&self.root).map_err(|error| named(&error, &self.root))
     }
 
     /// Takes the lock. `None`: a lab holds it.

@@ -3,6 +3,7 @@
 mod changing;
 mod opens;
 mod pausing;
+mod racing;
 mod scales;
 mod steering;
 
@@ -83,6 +84,18 @@ pub(crate) async fn tell(steps: &mut Steps, setting: &Setting) {
         .step(
             "run brings a lab up that is not, with what the service depends on and nothing else",
             changing::one_off_alone(&lab),
+        )
+        .await;
+    steps
+        .step(
+            "of several who bring up or change one lab at once, one does, and the others find it done",
+            racing::at_once(&lab, &file),
+        )
+        .await;
+    steps
+        .step(
+            "who waits for another to have brought the lab up says so, and can be interrupted",
+            racing::waits(&lab),
         )
         .await;
     if steps
