@@ -271,7 +271,7 @@ impl StateDir {
     }
 
     /// Removes every volume and log, and with the lock the last that tells of the lab. The caller holds that: whoever takes it from the
-    /// file that was there has a lock on nothing, and is told so by [`lock::take`].
+    /// file that was there has a lock on nothing, and takes the next one.
     ///
     /// # Errors
     /// When something cannot be removed.

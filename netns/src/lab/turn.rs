@@ -1,7 +1,7 @@
 //! Whose turn it is to bring a lab up, or to change it: one after the other, each finds what the one before has made.
 //!
 //! The lock is on the lab's folder itself (`flock(2)`, which takes folders too), so that there is no file more in it: the
-//! [lab's own](super::lock) lasts as long as the lab, this one until it is up. The kernel drops it when its holder ends in any way,
+//! lab's own lasts as long as the lab, this one until it is up. The kernel drops it when its holder ends in any way,
 //! provided that the lab, which is forked off the holder, closes its copy.
 
 use std::fs::{DirBuilder, File, remove_dir};
